@@ -78,14 +78,24 @@ _ROWS = (
         503,
         "It is not known whether the request took effect; the same key finds out.",
     ),
-    Row(
-        "OUTCOME_UNKNOWN_WITHOUT_KEY",
-        "UNKNOWN",
-        500,
-        "It is not known whether the request took effect.",
-    ),
     Row("INTERNAL_ERROR", "INTERNAL", 500, "The service failed."),
 )
 
 ERRORS: Final = MappingProxyType({row.reason: row for row in _ROWS})
 """Every row by its reason."""
+
+OUTCOME_UNKNOWN_WITHOUT_KEY: Final = Row(
+    "OUTCOME_UNKNOWN",
+    "UNKNOWN",
+    500,
+    "It is not known whether the request took effect.",
+)
+"""The second face of OUTCOME_UNKNOWN: without a key nobody can find out, so no code that invites
+a retry."""
+
+
+def row_of(reason: str, code: str) -> Row | None:
+    """The row of a failure seen on the wire, or None for one that is not of this contract."""
+    if (reason, code) == ("OUTCOME_UNKNOWN", OUTCOME_UNKNOWN_WITHOUT_KEY.code):
+        return OUTCOME_UNKNOWN_WITHOUT_KEY
+    return ERRORS.get(reason)
