@@ -1,0 +1,228 @@
+"""The real payment service for the tests, a server of foreign make, and the two clients as one."""
+
+import asyncio
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Semaphore
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+import pytest
+
+from payment_client import (
+    AsyncPaymentClient,
+    Health,
+    Page,
+    Payment,
+    PaymentClient,
+    ProcessedPayment,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+START_LIMIT_SECONDS = 60
+"""A cold PostgreSQL on a busy machine of two cores takes a tenth of it."""
+STOP_LIMIT_SECONDS = 15
+POLL_SECONDS = 0.05
+
+# PR_SET_PDEATHSIG (1) with SIGTERM (15): the server stops even when the test run is killed. It
+# outlives exec, and needs no code between fork and exec, where gRPC's threads make any unsafe.
+DIE_WITH_PARENT = """
+import ctypes, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 15)
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit("the test run is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+ValueT = TypeVar("ValueT")
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The target of a payment-server that runs the sandbox; one per worker, data by merchant."""
+    command = os.environ.get(
+        "PAYMENT_SERVER_COMMAND", str(REPOSITORY / ".envs/payment-server/bin/payment-server")
+    )
+    folder = tmp_path_factory.mktemp("payment-server")
+    ready, log = folder / "ready.json", folder / "log"
+    arguments = ["dev", "--ephemeral", "--grpc-port=0", "--http-port=0", f"--ready-file={ready}"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", DIE_WITH_PARENT, str(os.getpid()), command, *arguments],
+            env=_neutral_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield f"127.0.0.1:{_port_when_ready(process, ready, log)}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _neutral_environment() -> dict[str, str]:
+    leading = re.compile(r"PAYMENT_|DATABASE_URL|REDIS_URL|PYTHON(PATH|HOME)")
+    return {name: value for name, value in os.environ.items() if not leading.match(name)}
+
+
+def _port_when_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) -> int:
+    give_up = time.monotonic() + START_LIMIT_SECONDS
+    while not ready.exists():
+        if process.poll() is not None or time.monotonic() > give_up:
+            pytest.fail(f"payment-server did not start:\n{log.read_text(errors='replace')}")
+        time.sleep(POLL_SECONDS)
+    return int(json.loads(ready.read_text())["grpc_port"])
+
+
+@dataclass
+class Twin:
+    """Either client, driven in one way, so that one suite holds for both."""
+
+    client: PaymentClient | AsyncPaymentClient
+
+    async def create(self, **arguments: Any) -> Payment:
+        filled = {"amount": "10.00", "customer_id": "cust123"} | arguments
+        return await _outcome(self.client.payments.create(**filled))
+
+    async def get(self, payment_id: str, **arguments: Any) -> Payment:
+        return await _outcome(self.client.payments.get(payment_id, **arguments))
+
+    async def process(self, payment_id: str, *action: str, **arguments: Any) -> ProcessedPayment:
+        return await _outcome(self.client.payments.process(payment_id, *action, **arguments))
+
+    async def health(self, **arguments: Any) -> Health:
+        return await _outcome(self.client.health(**arguments))
+
+    async def list_all(self, **filters: Any) -> list[Payment]:
+        if isinstance(self.client, PaymentClient):
+            return list(self.client.payments.list(**filters))
+        return [payment async for payment in self.client.payments.list(**filters)]
+
+    async def pages(self, **filters: Any) -> list[Page]:
+        if isinstance(self.client, PaymentClient):
+            return list(self.client.payments.list(**filters).pages())
+        return [page async for page in self.client.payments.list(**filters).pages()]
+
+    async def close(self) -> None:
+        await _outcome(self.client.close())
+
+
+async def _outcome(value: Awaitable[ValueT] | ValueT) -> ValueT:
+    return await value if inspect.isawaitable(value) else value
+
+
+@pytest.fixture(params=[PaymentClient, AsyncPaymentClient])
+async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Callable[..., Twin]]:
+    """Makes clients of one of the two kinds, and closes them."""
+    twins: list[Twin] = []
+
+    def make(target: str, **settings: Any) -> Twin:
+        twins.append(Twin(request.param(target, **settings)))
+        return twins[-1]
+
+    yield make
+    for twin in twins:
+        await twin.close()
+
+
+@pytest.fixture
+def merchant_id() -> str:
+    """A merchant that nobody else has: its data is this test's alone."""
+    return f"test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def twin(connect: Callable[..., Twin], service: str, merchant_id: str) -> Twin:
+    """One of the two clients at the real service."""
+    return connect(service, merchant_id=merchant_id, timeout_seconds=20)
+
+
+Answer = Callable[[bytes, grpc.ServicerContext], bytes]
+
+
+@dataclass
+class ForeignServer:
+    """A gRPC server of another make: answers every method as a test says."""
+
+    answer: Answer = lambda _request, context: context.abort(grpc.StatusCode.UNIMPLEMENTED, "")
+    target: str = ""
+    methods: list[str] = field(default_factory=list)
+    requests: list[bytes] = field(default_factory=list)
+    metadata: list[Mapping[str, str | bytes]] = field(default_factory=list)
+    arrivals: Semaphore = field(default_factory=lambda: Semaphore(0))
+    stopping: Event = field(default_factory=Event)
+
+    def fail(
+        self, code: grpc.StatusCode, message: str = "", *trailing: tuple[str, str | bytes]
+    ) -> None:
+        """Answers with this status from now on."""
+
+        def answer(_request: bytes, context: grpc.ServicerContext) -> bytes:
+            context.set_trailing_metadata(trailing)
+            context.abort(code, message)
+
+        self.answer = answer
+
+    def never_answer(self) -> None:
+        """Keeps every call waiting until the test is over."""
+
+        def answer(_request: bytes, _context: grpc.ServicerContext) -> bytes:
+            self.stopping.wait(STOP_LIMIT_SECONDS)
+            return b""
+
+        self.answer = answer
+
+    async def was_asked(self, *, times: int) -> None:
+        """Returns when so many more calls have arrived."""
+        for _ in range(times):
+            assert await asyncio.to_thread(self.arrivals.acquire, timeout=STOP_LIMIT_SECONDS)
+
+    def start(self, port: int = 0) -> grpc.Server:
+        server = grpc.server(ThreadPoolExecutor(4), handlers=[_EveryMethod(self)])
+        self.target = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
+        server.start()
+        return server
+
+
+_Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
+
+
+class _EveryMethod(grpc.GenericRpcHandler):
+    def __init__(self, server: ForeignServer) -> None:
+        self._server = server
+
+    def service(self, details: grpc.HandlerCallDetails) -> _Handler:
+        def handle(request: bytes, context: grpc.ServicerContext) -> bytes:
+            self._server.methods.append(details.method.rpartition("/")[2])
+            self._server.requests.append(request)
+            self._server.metadata.append(dict(context.invocation_metadata()))
+            self._server.arrivals.release()
+            return self._server.answer(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(handle)
+
+
+@pytest.fixture
+def foreign() -> Iterator[ForeignServer]:
+    """A running server of foreign make."""
+    server = ForeignServer()
+    running = server.start()
+    yield server
+    server.stopping.set()
+    running.stop(0).wait()
