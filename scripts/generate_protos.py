@@ -1,8 +1,8 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = [
-#   "grpcio-tools==1.80.0",    # older on purpose: its code runs on every grpcio >= 1.80, protobuf >= 6.31.1
-#   "mypy-protobuf==5.1.0",    # stubs for _pb2 and _pb2_grpc; grpcio-tools makes none for the latter
+#   "grpcio-tools==1.80.0",    # older on purpose: its code runs on every newer grpcio and protobuf
+#   "mypy-protobuf==5.1.0",    # stubs; grpcio-tools makes none for _pb2_grpc
 # ]
 # ///
 """Generates payment-proto's modules from protos/, or with --check compares the committed ones.
@@ -30,7 +30,9 @@ def generate(target: Path) -> list[Path]:
     """Writes the modules below `target` and returns their paths relative to it."""
     sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
     arguments = ["protoc", f"-I{PROTOS}", f"-I{files('grpc_tools') / '_proto'}"]
-    arguments += [f"--{plugin}_out={target}" for plugin in ("python", "grpc_python", "mypy", "mypy_grpc")]
+    arguments += [
+        f"--{plugin}_out={target}" for plugin in ("python", "grpc_python", "mypy", "mypy_grpc")
+    ]
     if protoc.main([*arguments, *sources]) != 0:
         raise SystemExit("protoc failed")
     return sorted(path.relative_to(target) for path in target.rglob("*_pb2*"))

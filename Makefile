@@ -1,0 +1,56 @@
+# The commands of this repository. `make` alone prints them; the help is made from the ## comments.
+
+.DEFAULT_GOAL := help
+.PHONY: help dev test protos build up down logs clean test-container fmt
+
+PYTHON ?= python3
+# uv from PATH, or a private one: a machine with CPython and its venv module needs nothing else.
+UV := $(shell command -v uv || echo .uv/bin/uv)
+# The minor release that packages/*/pyproject.toml build with (uv_build).
+UV_RANGE := uv>=0.13,<0.14
+export UV
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: | $(UV) ## payment-server on an embedded PostgreSQL and requestor-mock, until Ctrl-C
+	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --inexact --all-packages
+	@exec .venv/bin/python scripts/dev.py
+
+test: | $(UV) ## Every check and every test; pytest takes ARGS, as in make test ARGS='-k replay'
+	@$(UV) run --script scripts/run_tests.py $(ARGS)
+
+protos: | $(UV) ## Generate payment-proto's modules from protos/
+	@$(UV) run --script scripts/generate_protos.py
+
+build: | $(UV) ## The four wheels, in dist/ (after a look that the generated modules are current)
+	@$(UV) run --script scripts/generate_protos.py --check
+	@$(UV) build --all-packages --wheel --clear --out-dir dist
+
+up: ## The stack in containers; with grpcui: make up COMPOSE_PROFILES=tools
+	docker compose up --detach --build --wait
+
+down: ## Stop the containers; the data stays
+	docker compose --profile '*' down
+
+logs: ## Follow the containers' logs
+	docker compose --profile '*' logs --follow
+
+test-container: ## payment-server's tests inside its image, against the stack's own PostgreSQL
+	docker compose --profile test run --build --rm payment-service-test
+
+# Data of `make dev` is the user's (PAYMENT_DATA_DIR) and never ours to remove.
+clean: ## Remove build output, environments, caches, and this stack's containers and volumes
+	@if docker info >/dev/null 2>&1; then docker compose --profile '*' down --volumes --remove-orphans; \
+	else echo 'No Docker Engine answers: containers and volumes are left alone.'; fi
+	rm -rf dist build packages/*/dist .venv .envs .uv .mypy_cache .ruff_cache .pytest_cache \
+	  .import_linter_cache .hypothesis
+	find packages scripts -name __pycache__ -prune -exec rm -rf {} +
+
+fmt: | $(UV) ## Format the code and mend what the linter can
+	@UV_PROJECT_ENVIRONMENT=.envs/check $(UV) run --frozen --only-group check ruff format .
+	@UV_PROJECT_ENVIRONMENT=.envs/check $(UV) run --frozen --only-group check ruff check --fix .
+
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet '$(UV_RANGE)'

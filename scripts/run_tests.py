@@ -1,0 +1,196 @@
+# /// script
+# requires-python = ">=3.11"
+# ///
+"""`make test`: every check and every test of the repository, one line of totals at the end.
+
+Builds an environment per package that holds that package's dependencies alone, so that an
+undeclared one is found out, and one environment for the checks. Says a line per check; what a
+check printed is shown only when it failed. Arguments go to pytest.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = ROOT / ".envs"
+PACKAGES = ("payment-server", "payment-proto", "payment-client", "requestor-mock")
+SERVER_COMMAND = ENVIRONMENTS / "payment-server/bin/payment-server"
+UV = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".uv/bin/uv")
+
+COMMAND_LIMIT_SECONDS = 900
+"""Several times what the longest command needs: a hung one must end the run, not the patience."""
+NOTHING_COLLECTED = 5
+"""pytest's exit code when it found no test: a fault, unless arguments selected some."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one command, or the tests that it ran, came to."""
+
+    name: str
+    exit_code: int
+    output: str
+    seconds: float
+    passed: int
+    failed: int
+    skipped: int = 0
+
+
+async def main(pytest_arguments: list[str]) -> int:
+    outcomes = await checks()
+    unusable = {outcome.name for outcome in outcomes if outcome.failed}
+    with tempfile.TemporaryDirectory() as folder:
+        for package in PACKAGES:
+            if f"environment {package}" not in unusable:
+                outcomes.append(await tests(package, pytest_arguments, Path(folder)))
+    passed, failed, skipped = (
+        sum(getattr(outcome, kind) for outcome in outcomes)
+        for kind in ("passed", "failed", "skipped")
+    )
+    print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
+    return 1 if failed else 0
+
+
+async def checks() -> list[Outcome]:
+    """The environments and everything that needs no running service, a command per core."""
+    cores = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def check(
+        name: str, *arguments: str | Path, folder: Path = ROOT, **extra: str
+    ) -> Outcome:
+        async with cores:
+            outcome = await command(name, *arguments, folder=folder, **extra)
+        report(outcome)
+        return outcome
+
+    async def environment(name: str, *what: str) -> Outcome:
+        place = str(ENVIRONMENTS / name)
+        arguments = (UV, "sync", "--quiet", "--frozen", *what)
+        return await check(f"environment {name}", *arguments, UV_PROJECT_ENVIRONMENT=place)
+
+    tools = ENVIRONMENTS / "check/bin"
+    tools_outcome = await environment("check", "--all-packages", "--all-groups")
+    if tools_outcome.failed:
+        return [tools_outcome]
+    mypy = (tools / "mypy", "--config-file", ROOT / "pyproject.toml", "--explicit-package-bases")
+    outcomes = await asyncio.gather(
+        *(  # the slow ones first
+            check(
+                f"types of {package}",
+                *mypy,
+                f"--cache-dir={ROOT}/.mypy_cache/{package}",
+                "src",
+                "tests",
+                folder=ROOT / "packages" / package,
+                MYPYPATH="src",
+            )
+            for package in PACKAGES
+        ),
+        *(environment(package, "--package", package, "--group", "test") for package in PACKAGES),
+        check("types of scripts", *mypy, f"--cache-dir={ROOT}/.mypy_cache/scripts", "scripts"),
+        check("format", tools / "ruff", "format", "--check", "."),
+        check("lint", tools / "ruff", "check", "."),
+        check("layers", tools / "lint-imports"),
+        check("shape", tools / "python", "scripts/check_shape.py"),
+        check("lock file", UV, "lock", "--check"),
+        check("generated modules", UV, "run", "--script", "scripts/generate_protos.py", "--check"),
+        check("contract style", tools / "buf", "lint", "protos"),
+        check(
+            "contract compatibility",
+            tools / "buf",
+            "breaking",
+            "protos",
+            "--against",
+            "protos/baseline.binpb",
+        ),
+    )
+    return [tools_outcome, *outcomes]
+
+
+async def tests(package: str, pytest_arguments: list[str], folder: Path) -> Outcome:
+    """One package's tests in its own environment; the counts come from pytest's own report."""
+    report_file = folder / f"{package}.xml"
+    ran = await command(
+        f"tests of {package}",
+        ENVIRONMENTS / package / "bin/python",
+        *("-m", "pytest", "-n", "auto", f"--junitxml={report_file}"),
+        f"packages/{package}",
+        *pytest_arguments,
+        PAYMENT_SERVER_COMMAND=str(SERVER_COMMAND),
+        UV=UV,
+    )
+    outcome = with_counts(ran, report_file, may_be_empty=bool(pytest_arguments))
+    report(outcome)
+    return outcome
+
+
+def with_counts(ran: Outcome, report_file: Path, *, may_be_empty: bool) -> Outcome:
+    if ran.exit_code == NOTHING_COLLECTED and may_be_empty:
+        return replace(ran, passed=0, failed=0)
+    if not report_file.exists():
+        return replace(ran, passed=0, failed=1)
+    suites = list(ET.parse(report_file).getroot().iter("testsuite"))  # noqa: S314 - pytest wrote it
+    total, failures, errors, skipped = (
+        sum(int(suite.get(kind, "0")) for suite in suites)
+        for kind in ("tests", "failures", "errors", "skipped")
+    )
+    failed = failures + errors
+    if ran.exit_code and not failed:  # a fault outside of any test, such as a worker that died
+        return replace(ran, passed=total - skipped, failed=1, skipped=skipped)
+    return replace(ran, passed=total - failed - skipped, failed=failed, skipped=skipped)
+
+
+async def command(name: str, *arguments: str | Path, folder: Path = ROOT, **extra: str) -> Outcome:
+    """Runs one command to its end; `extra` goes into its environment."""
+    began = time.monotonic()
+    process = await asyncio.create_subprocess_exec(
+        *arguments,
+        cwd=folder,
+        env=neutral_environment() | extra,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(COMMAND_LIMIT_SECONDS):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        output = f"Killed after {COMMAND_LIMIT_SECONDS} seconds.".encode()
+    code = await process.wait()
+    seconds = time.monotonic() - began
+    return Outcome(
+        name, code, output.decode(errors="replace"), seconds, int(not code), int(bool(code))
+    )
+
+
+def neutral_environment() -> dict[str, str]:
+    """The caller's environment without what would lead tests or tools elsewhere."""
+    leading = re.compile(r"PAYMENT_|REQUESTOR_|(DATABASE_URL|REDIS_URL|PYTHONPATH|VIRTUAL_ENV)$")
+    return {name: value for name, value in os.environ.items() if not leading.match(name)}
+
+
+def report(outcome: Outcome) -> None:
+    counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.skipped} skipped"
+    is_single = outcome.passed + outcome.failed == 1 and not outcome.skipped
+    verdict = "FAILED" if outcome.failed else "ok"
+    print(f"{verdict:6}  {outcome.name:32}{outcome.seconds:6.1f} s  {'' if is_single else counts}")
+    if outcome.failed:
+        print(outcome.output.rstrip())
+    for line in (
+        re.findall(r"^SKIPPED .*$", outcome.output, re.MULTILINE) if outcome.skipped else ()
+    ):
+        print(f"        {line}")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1:])))
