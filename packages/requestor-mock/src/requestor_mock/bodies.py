@@ -1,0 +1,97 @@
+"""JSON bodies, judged as a whole: everything that is wrong is told at once and by name, and no
+value is ever repeated in an answer."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, get_args
+
+import msgspec
+from litestar import Request
+from litestar.datastructures import State
+
+from payment_client import Action, CaptureMethod, FieldViolation
+from requestor_mock.errors import Refused, fields_invalid
+
+LIMIT_BYTES: Final = 64 * 1024
+"""What the contract lets a request have; whatever is larger is no request of ours."""
+
+_EXPECTED: Final[dict[object, str]] = {
+    str: "must be a string",
+    int: "must be a whole number",
+    dict[str, str]: "must be an object whose values are strings",
+    Action: f"must be one of {', '.join(Action)}",
+    CaptureMethod: f"must be one of {CaptureMethod.AUTOMATIC}, {CaptureMethod.MANUAL}",
+}
+
+
+async def check_body(request: Request[None, None, State]) -> None:
+    """Litestar's hook before a request is handled. Raises Refused if the body is not JSON, or not
+    of the shape that the handler's `data` has."""
+    field = request.route_handler.parsed_data_field
+    if field is None:
+        return
+    body = await request.body()
+    if not body and field.is_optional:
+        return
+    if request.content_type[0] != "application/json":
+        raise Refused("MALFORMED_REQUEST", "the Content-Type must be application/json")
+    value = parse_json(body)
+    if not isinstance(value, dict):
+        raise Refused("MALFORMED_REQUEST", "the body must be a JSON object")
+    if found := tuple(violations_of(value, _struct_in(field.annotation))):
+        raise fields_invalid(found)
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a JSON text. Raises Refused for anything else."""
+    try:
+        return json.loads(body.decode())
+    except (ValueError, RecursionError):
+        raise Refused("MALFORMED_REQUEST", "the body is not JSON in UTF-8") from None
+
+
+def violations_of(
+    value: Mapping[str, object], shape: type[msgspec.Struct]
+) -> Iterator[FieldViolation]:
+    """Where `value` does not fit `shape`."""
+    fields = {each.encode_name: each for each in msgspec.structs.fields(shape)}
+    for name, field in fields.items():
+        if name not in value and field.required:
+            yield FieldViolation(field=name, message="is required")
+        elif name in value and (flaw := _flaw_of(value[name], field.type)):
+            yield FieldViolation(field=name, message=flaw)
+    for name in value.keys() - fields.keys():
+        yield FieldViolation(field=printable(name), message="is not a field of this request")
+
+
+def has_lone_surrogate(value: object) -> bool:
+    """Whether a JSON value has text that is no Unicode: JSON can spell it, UTF-8 cannot."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def printable(name: str) -> str:
+    """A field's name as it may be repeated: short, and without what a terminal would obey."""
+    return name if len(name) <= 64 and name.isprintable() else "(an unprintable name)"
+
+
+def _flaw_of(value: object, annotation: Any) -> str | None:
+    try:
+        msgspec.convert(value, annotation)
+    except msgspec.ValidationError:
+        known = (
+            _EXPECTED[each] for each in (annotation, *get_args(annotation)) if each in _EXPECTED
+        )
+        return next(known, "is invalid")
+    return "has a lone surrogate" if has_lone_surrogate(value) else None
+
+
+def _struct_in(annotation: Any) -> type[msgspec.Struct]:
+    """The struct of `Struct` or `Struct | None`."""
+    kinds = (annotation, *get_args(annotation))
+    return next(
+        kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+    )

@@ -1,0 +1,88 @@
+"""On whose behalf a request is made: what its HTTP headers mean to the payment service."""
+
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from litestar import Request
+from litestar.datastructures import State
+from litestar.params import Parameter
+from litestar.types import Message, Scope
+
+from payment_client import AsyncPaymentClient, CallInfo, FieldViolation
+from requestor_mock.errors import fields_invalid
+
+REQUEST_ID_HEADER: Final = "x-request-id"
+REPLAYED_HEADER: Final = "idempotency-replayed"
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What may be copied into logs and headers as it stands; anything else gets an id of ours."""
+
+IdempotencyKeyHeader = Annotated[
+    str | None,
+    Parameter(
+        header="Idempotency-Key",
+        description="At most 255 printable ASCII characters; the same key has one effect for ever.",
+    ),
+]
+MerchantHeader = Annotated[
+    str | None,
+    Parameter(
+        header="X-Merchant-Id",
+        description="The merchant, while the service runs the sandbox; default: `default`.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The way to the payment service, and the headers that go with each call."""
+
+    client: AsyncPaymentClient
+    request_id: str
+    headers: dict[str, str]
+
+
+def provide_caller(
+    request: Request[None, None, State], state: State, merchant_id: MerchantHeader = None
+) -> Caller:
+    """Litestar's dependency `caller`."""
+    request_id = request_id_of(request.scope)
+    headers = {REQUEST_ID_HEADER: request_id}
+    if merchant_id is not None:
+        headers["x-merchant-id"] = merchant_id
+    return Caller(state.client, request_id, headers)
+
+
+def request_id_of(scope: Scope) -> str:
+    """The correlation id of a request: the caller's own, or one that is made once."""
+    known = scope["state"].get(REQUEST_ID_HEADER)
+    if known is None:
+        sent = dict(scope["headers"]).get(REQUEST_ID_HEADER.encode(), b"").decode("latin-1")
+        known = sent if _REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
+        scope["state"][REQUEST_ID_HEADER] = known
+    return str(known)
+
+
+async def tell_request_id(message: Message, scope: Scope) -> None:
+    """Litestar's hook before anything is sent: every answer names its request."""
+    if message["type"] == "http.response.start":
+        headers = [*message.get("headers", ())]
+        headers.append((REQUEST_ID_HEADER.encode(), request_id_of(scope).encode()))
+        message["headers"] = headers
+
+
+def one_key(in_header: str | None, in_request: str | None) -> str | None:
+    """The idempotency key, wherever it was given; raises Refused if it was given twice, unlike."""
+    if in_header is not None and in_request is not None and in_header != in_request:
+        differs = "differs from the header Idempotency-Key"
+        raise fields_invalid([FieldViolation(field="idempotency_key", message=differs)])
+    return in_header if in_request is None else in_request
+
+
+def replay_headers(call: CallInfo) -> dict[str, str]:
+    """How an answer says in HTTP that it was given before."""
+    if not call.replayed:
+        return {}
+    return {REPLAYED_HEADER: "reconstructed" if call.reconstructed else "true"}

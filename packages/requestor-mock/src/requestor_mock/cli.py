@@ -1,0 +1,107 @@
+"""The command line: serve, healthcheck, version."""
+
+import asyncio
+import http.client
+import logging
+import os
+import sys
+from collections.abc import Coroutine
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Final
+
+import click
+
+from requestor_mock.settings import SettingInvalid, Settings
+
+HEALTHCHECK_LIMIT_SECONDS: Final = 3.0
+"""The service bounds its own question to one second; a container's check waits a few."""
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to knock instead
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """An outside requestor of the payment service: REST and GraphQL over payment-client."""
+
+
+@main.command()
+@click.option("--host", help="Address to bind; default REQUESTOR_HOST, else 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="REQUESTOR_HTTP_PORT, else 8001.")
+@click.option(
+    "--ready-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Written once everything serves: JSON with http_port and pid.",
+)
+def serve(host: str | None, port: int | None, ready_file: Path | None) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    from requestor_mock import serving
+
+    settings = _settings()
+    settings = replace(
+        settings,
+        host=settings.host if host is None else host,
+        http_port=settings.http_port if port is None else port,
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        with serving.bind(settings) as listener:
+            bound = replace(settings, http_port=listener.getsockname()[1])
+            _run(serving.serve(bound, listener, partial(_announce, bound, ready_file)))
+    except (serving.PortUnusable, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+def healthcheck() -> None:
+    """Exit 0 if the local service and the payment service behind it are healthy, else 1."""
+    settings = _settings()
+    connection = http.client.HTTPConnection(
+        _EVERYWHERE.get(settings.host, settings.host),
+        settings.http_port,
+        timeout=HEALTHCHECK_LIMIT_SECONDS,
+    )
+    try:
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        click.echo(answer.read().decode())
+    except (OSError, http.client.HTTPException) as error:
+        message = f"No health is told on port {settings.http_port}: {error}"
+        raise click.ClickException(message) from None
+    finally:
+        connection.close()
+    sys.exit(0 if answer.status == http.HTTPStatus.OK else 1)
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(installed_version("requestor-mock"))
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_environment(os.environ)
+    except SettingInvalid as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _announce(settings: Settings, ready_file: Path | None) -> None:
+    from requestor_mock.serving import write_ready_file
+
+    click.echo(
+        f"Serving on http://{settings.host}:{settings.http_port}; "
+        f"the payment service is {settings.payment_target}"
+    )
+    if ready_file is not None:
+        write_ready_file(ready_file, settings.http_port)
+
+
+def _run(program: Coroutine[None, None, None]) -> None:
+    if sys.platform == "win32":
+        asyncio.run(program)
+        return
+    import uvloop
+
+    uvloop.run(program)

@@ -1,0 +1,99 @@
+"""GraphQL arguments, judged as a whole: the same violations as REST tells, in our own words, as
+the library's repeat the values."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLNonNull,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    TypeInfo,
+    TypeInfoVisitor,
+    Undefined,
+    Visitor,
+    assert_leaf_type,
+    is_required_argument,
+    is_required_input_field,
+    value_from_ast_untyped,
+    visit,
+)
+
+from payment_client import FieldViolation
+from requestor_mock.bodies import printable
+
+
+def wrong_arguments(
+    schema: GraphQLSchema, document: DocumentNode, variables: Mapping[str, Any]
+) -> list[FieldViolation]:
+    """What is wrong with the arguments of a document that fits the schema otherwise."""
+    types = TypeInfo(schema)
+    found: dict[FieldViolation, None] = {}
+
+    class Arguments(Visitor):
+        def enter_field(self, node: FieldNode, *_: object) -> None:
+            definition = types.get_field_def()
+            if definition is None:
+                return
+            given = {
+                argument.name.value: value_from_ast_untyped(argument.value, values)
+                for argument in node.arguments or ()
+            }
+            for name, argument in definition.args.items():
+                value = given.get(name, Undefined)
+                if value is not Undefined or is_required_argument(argument):
+                    found.update(dict.fromkeys(_judge(name, value, argument.type)))
+
+    values = {**_defaults(document), **variables}
+    visit(document, TypeInfoVisitor(types, Arguments()))
+    return list(found)
+
+
+def _defaults(document: DocumentNode) -> dict[str, Any]:
+    return {
+        variable.variable.name.value: value_from_ast_untyped(variable.default_value)
+        for operation in document.definitions
+        if isinstance(operation, OperationDefinitionNode)
+        for variable in operation.variable_definitions or ()
+        if variable.default_value is not None
+    }
+
+
+def _judge(name: str, value: Any, kind: GraphQLInputType) -> Iterator[FieldViolation]:
+    if isinstance(kind, GraphQLNonNull):
+        kind = kind.of_type
+        if value is None or value is Undefined:
+            yield _violation(name, "is required")
+            return
+    if value is None or value is Undefined:
+        return
+    if isinstance(kind, GraphQLInputObjectType):
+        yield from _judge_object(name, value, kind)
+        return
+    try:
+        assert_leaf_type(kind).parse_value(value)
+    except (GraphQLError, ValueError):
+        yield _violation(name, f"must be of the type {kind}")
+
+
+def _judge_object(name: str, value: Any, kind: GraphQLInputObjectType) -> Iterator[FieldViolation]:
+    if not isinstance(value, dict):
+        yield _violation(name, "must be an object")
+        return
+    for field_name, field in kind.fields.items():
+        if field_name in value or is_required_input_field(field):
+            yield from _judge(field_name, value.get(field_name, Undefined), field.type)
+    for unknown in value.keys() - kind.fields.keys():
+        yield _violation(unknown, f"is not a field of {kind}")
+
+
+def _violation(name: str, message: str) -> FieldViolation:
+    # The name that the contract has: customerId is customer_id on every other surface.
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", printable(name)).lower()
+    return FieldViolation(field=snake, message=message)

@@ -1,0 +1,87 @@
+"""Serves the application with uvicorn until a signal: binds, says when it is ready, and stops."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from requestor_mock.app import create_app
+from requestor_mock.settings import Settings
+
+STOP_LIMIT_SECONDS: Final = 1
+"""How long requests under way may still take when the program is told to stop."""
+BACKLOG: Final = 2_048
+"""Connections that wait for us; the kernel cuts it to its own limit."""
+
+
+class PortUnusable(Exception):
+    """The address cannot be bound; the text is meant for the user."""
+
+
+def bind(settings: Settings) -> socket.socket:
+    """The listening socket, made before anything else, so that a taken port is told at once.
+
+    Raises PortUnusable.
+    """
+    address = (settings.host, settings.http_port)
+    try:
+        family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise PortUnusable(
+            f"Port {settings.http_port} on {settings.host} cannot be used ({error.strerror})."
+            " Choose another with REQUESTOR_HTTP_PORT or --port."
+        ) from error
+
+
+async def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Serves on `listener` until SIGTERM or SIGINT; calls `ready` once it does.
+
+    Raises ValueError for a payment target that makes no sense.
+    """
+    config = uvicorn.Config(
+        create_app(settings),
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # addresses have what customers are called
+        server_header=False,
+        timeout_graceful_shutdown=STOP_LIMIT_SECONDS,
+    )
+    server = _Server(config, ready)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, server.stop)
+    await server.serve(sockets=[listener])
+
+
+def write_ready_file(path: Path, http_port: int) -> None:
+    """Says where we serve; nobody ever reads half of it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps({"http_port": http_port, "pid": os.getpid()}))
+    draft.replace(path)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    def stop(self) -> None:
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals to us: uvicorn raises them again after a graceful stop, and the program
+        would look as if it had been killed."""
+        yield

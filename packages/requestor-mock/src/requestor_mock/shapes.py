@@ -1,0 +1,130 @@
+"""What both doors show. One class per thing makes the JSON of REST, the types of GraphQL and the
+schemas of OpenAPI, so that a value has one name and one meaning everywhere."""
+
+from enum import StrEnum
+from inspect import getdoc
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
+
+import msgspec
+import strawberry
+from litestar.params import KwargDefinition
+from strawberry.types import get_object_definition
+
+from payment_client import (
+    CaptureMethod,
+    DeclineAdvice,
+    FieldViolation,
+    OperationKind,
+    OperationStatus,
+    PaymentStatus,
+)
+from requestor_mock.errors import fields_invalid
+
+_Shape = TypeVar("_Shape")
+_Member = TypeVar("_Member", bound=StrEnum | None)
+
+for _enum in (CaptureMethod, DeclineAdvice, OperationKind, OperationStatus, PaymentStatus):
+    # GraphQL spells the members as every other surface does: created, captured …
+    strawberry.enum(_enum, description=_enum.__doc__, graphql_name_from="value")
+
+
+def told(description: str) -> KwargDefinition:
+    """What is said of a field, to readers of OpenAPI and of the GraphQL schema alike."""
+    return KwargDefinition(description=description)
+
+
+@dataclass_transform()
+def _shape(cls: type[_Shape]) -> type[_Shape]:
+    """A GraphQL type that takes its words from the docstring and the fields' annotations."""
+    made = strawberry.type(cls, description=getdoc(cls))
+    hints = get_type_hints(made, include_extras=True)
+    for field in get_object_definition(made, strict=True).fields:
+        field.description = hints[field.python_name].__metadata__[0].description
+    return made
+
+
+@_shape
+class Decline:
+    """Why the processor or the card's issuer said no."""
+
+    code: Annotated[str, told('The reason, such as "insufficient_funds".')]
+    network_code: Annotated[str, told("The card network's response code; empty if there is none.")]
+    advice: Annotated[DeclineAdvice, told("What to do now.")]
+    retry_after: Annotated[
+        str | None, told("When the same attempt may be repeated; null where nobody knows.")
+    ]
+    message: Annotated[str, told("A sentence that may be shown to the customer.")]
+
+
+@_shape
+class Payment:
+    """One payment. Amounts are decimal strings with all the digits of the currency, times are
+    RFC 3339 in UTC."""
+
+    payment_id: Annotated[str, told("UUIDv7.")]
+    merchant_id: Annotated[str, told("The merchant whose payment it is.")]
+    customer_id: Annotated[str, told("The customer, as the caller names them.")]
+    payment_method: Annotated[str, told("The token of the payment method.")]
+    capture_method: Annotated[CaptureMethod, told("Whether processing captures at once.")]
+    description: Annotated[str, told("The caller's own words; empty where none were given.")]
+    metadata: Annotated[dict[str, str], told("The caller's own data.")]
+    currency: Annotated[str, told("ISO 4217 code, upper case.")]
+    amount: Annotated[str, told("What the payment is for.")]
+    status: Annotated[PaymentStatus, told("Where it is in its life.")]
+    amount_authorized: Annotated[str, told("What the issuer agreed to.")]
+    amount_captured: Annotated[str, told("What was taken.")]
+    amount_capturable: Annotated[str, told("What is held and can still be taken.")]
+    amount_voided: Annotated[str, told("What was held and is released.")]
+    amount_refunded: Annotated[str, told("What went back to the customer.")]
+    amount_refund_pending: Annotated[str, told("What is on its way back.")]
+    amount_refundable: Annotated[str, told("What can still be given back.")]
+    decline: Annotated[
+        Decline | None, told("The last attempt's decline; null unless the status is failed.")
+    ]
+    attempts: Annotated[int, told("How many times authorization was tried.")]
+    version: Annotated[int, told("Grows by one with every change; the first is 1.")]
+    allowed_actions: Annotated[list[str], told("The actions that are possible now.")]
+    created_at: Annotated[str, told("When it was recorded.")]
+    updated_at: Annotated[str, told("When it last changed.")]
+
+
+@_shape
+class Operation:
+    """One thing that was asked of the processor for a payment."""
+
+    operation_id: Annotated[str, told("UUIDv7.")]
+    kind: Annotated[OperationKind, told("What was asked.")]
+    status: Annotated[OperationStatus, told("How far it has come.")]
+    amount: Annotated[str, told("What was asked for.")]
+    decline: Annotated[Decline | None, told("Why it failed; null otherwise.")]
+    created_at: Annotated[str, told("When it was asked for.")]
+    settled_at: Annotated[
+        str | None, told("When its outcome was recorded; null while it is pending.")
+    ]
+
+
+@_shape
+class ProcessedPayment:
+    """A payment after an action. A decline is told here; it is no error."""
+
+    payment: Annotated[Payment, told("The payment as it is now.")]
+    operation: Annotated[
+        Operation | None, told("What was asked of the processor; null where nothing was.")
+    ]
+    processed_at: Annotated[
+        str, told("When the outcome was recorded; of a pending operation, when it was asked for.")
+    ]
+
+
+def shown(value: object, shape: type[_Shape]) -> _Shape:
+    """`value`, a thing of payment-client, in its shape; what the shape has not is left out."""
+    plain: Any = msgspec.to_builtins(value, enc_hook=dict)  # its metadata is a Mapping, not a dict
+    return msgspec.convert(plain, shape)
+
+
+def known(field: str, member: _Member) -> _Member:
+    """`member`, unless it is the one that stands for what only a newer service knows: that can be
+    shown but not asked for. Raises Refused."""
+    if member == "unknown":
+        raise fields_invalid([FieldViolation(field=field, message="cannot be unknown")])
+    return member
