@@ -8,7 +8,6 @@ PYTHON ?= python3
 UV := $(shell command -v uv || echo .uv/bin/uv)
 # The minor release that packages/*/pyproject.toml build with (uv_build).
 UV_RANGE := uv>=0.13,<0.14
-export UV
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

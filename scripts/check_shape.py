@@ -59,12 +59,12 @@ def length_faults() -> Iterator[str]:
         text = path.read_text()
         place, lines = path.relative_to(ROOT), len(text.splitlines())
         if lines > FILE_LINES:
-            yield f"{place}: {lines} lines, more than {FILE_LINES}"
+            yield f"{place} has {lines} lines"
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 if lines > FUNCTION_LINES:
-                    yield f"{place}:{node.lineno}: {node.name}: {lines} lines, more than {FUNCTION_LINES}"
+                    yield f"{place}:{node.lineno}: {node.name} has {lines} lines"
 
 
 if __name__ == "__main__":
