@@ -15,6 +15,7 @@ from litestar import Request, Response, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.params import FromPath
 
 ASSETS: Final = Path(__file__).parent / "assets"
 VENDOR: Final = ASSETS / "vendor"
@@ -120,7 +121,7 @@ def _html(title: str, mount: str, *, styles: Sequence[str], scripts: Sequence[st
 
 
 @get("/{name:str}", sync_to_thread=True)  # reads up to 4 MB
-def _asset(name: str) -> Response[bytes]:
+def _asset(name: FromPath[str]) -> Response[bytes]:
     path = FILES.get(name)
     if path is None:
         raise NotFoundException("There is no such file.")

@@ -1,0 +1,180 @@
+"""GraphiQL and the API page as a browser on a closed network sees them, and their files."""
+
+import functools
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from requestor_mock import pages
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",  # root has none
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # the closed network
+)
+PAGES = {"/graphql": "createPayment", "/docs": "/api/payments/{payment_id}"}
+"""An operation that each shows."""
+PATIENCE_SECONDS = 20
+"""For a browser's first page on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def origin(mock: Any) -> str:
+    return str(mock.url)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if program is None:
+        pytest.skip("no Chromium is installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """A page, what it asked of whom, and what it complained about."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def note(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+
+def open_page(browser: Browser, url: str, shows: str) -> Visit:
+    """The page in a profile of its own, once it `shows` an operation and asks for nothing more."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    visit = Visit(context.new_page())
+    visit.page.on("request", lambda request: visit.requests.append(request.url))
+    visit.page.on("websocket", lambda ws: visit.requests.append(ws.url.replace("ws", "http", 1)))
+    visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
+    visit.page.on("console", visit.note)
+    visit.page.goto(url)
+    visit.page.get_by_text(shows).first.wait_for()
+    visit.page.wait_for_load_state("networkidle")
+    return visit
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Browser, origin: str) -> Callable[[str], Visit]:
+    """Opens each page once for all tests that only look at it."""
+    return functools.cache(lambda path: open_page(browser, f"{origin}{path}", PAGES[path]))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_shows_the_operations(visit: Callable[[str], Visit], path: str) -> None:
+    expect(visit(path).page.get_by_text(PAGES[path]).first).to_be_visible()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_asks_nobody_but_its_own_origin(
+    visit: Callable[[str], Visit], origin: str, path: str
+) -> None:
+    assert [url for url in visit(path).requests if not url.startswith(f"{origin}/")] == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_has_nothing_to_complain_about(visit: Callable[[str], Visit], path: str) -> None:
+    assert visit(path).complaints == []
+
+
+def test_graphiql_runs_its_examples(browser: Browser, origin: str) -> None:
+    page = open_page(browser, f"{origin}/graphql", PAGES["/graphql"]).page
+    results = page.get_by_label("Result Window")
+    page.get_by_role("button", name="Execute query").click()
+    expect(results).to_contain_text('"status": "created"', timeout=PATIENCE_SECONDS * 1000)
+    (payment_id,) = re.findall(r'"paymentId": "([^"]+)"', results.inner_text())
+
+    page.get_by_role("tab", name="ReadPayment").click()
+    page.get_by_label("Variables").locator("textarea").fill(json.dumps({"id": payment_id}))
+    page.get_by_role("button", name="Execute query").click()
+    expect(results).to_contain_text(f'"payment": {{    "paymentId": "{payment_id}"')
+
+
+def test_the_schema_is_openapi_3_1(origin: str) -> None:
+    assert httpx.get(f"{origin}/docs/openapi.json").json()["openapi"].startswith("3.1")
+
+
+@pytest.mark.parametrize("name", sorted(pages.FILES))
+def test_an_asset_says_what_it_is(origin: str, name: str) -> None:
+    answer = httpx.get(f"{origin}{pages.ASSETS_PATH}/{name}")
+    kind = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+    expected = kind.get(Path(name).suffix, "text/plain")
+    assert answer.headers["content-type"].split(";")[0] == expected
+    assert answer.content == pages.FILES[name].read_bytes()
+
+
+def test_an_asset_may_be_kept_for_ever(origin: str) -> None:
+    answer = httpx.get(f"{origin}{pages.ASSETS_PATH}/graphiql.js")
+    assert "immutable" in answer.headers["cache-control"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../pages.py",
+        "..%2f..%2fpages.py",
+        "%2e%2e/%2e%2e/pages.py",
+        "..%5c..%5cpages.py",
+        "vendor/react.js",
+        "vendor%2freact.js",
+        "%2fetc%2fpasswd",
+        "react.js%00.css",
+        "manifest.json",
+    ],
+)
+def test_what_is_no_asset_is_not_served(origin: str, name: str) -> None:
+    host, port = origin.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_SECONDS)
+    connection.request("GET", f"{pages.ASSETS_PATH}/{name}")  # sends the path as it stands
+    assert connection.getresponse().status == 404
+    connection.close()
+
+
+def test_vendored_files_are_those_of_the_manifest() -> None:
+    manifest = json.loads((pages.VENDOR / "manifest.json").read_text())
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in pages.VENDOR.iterdir()
+        if path.name != "manifest.json"
+    }
+    assert found == {entry["file"]: entry["sha256"] for entry in manifest}
+
+
+def test_the_wheel_brings_every_asset_along(tmp_path: Path) -> None:
+    uv = os.environ.get("UV") or shutil.which("uv")
+    assert uv, "building the wheel takes uv"
+    package = Path(__file__).parent.parent
+    subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path, package], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    source = package / "src"
+    assets = {path.relative_to(source).as_posix() for path in pages.FILES.values()}
+    with zipfile.ZipFile(wheel) as packed:
+        assert assets <= set(packed.namelist())
