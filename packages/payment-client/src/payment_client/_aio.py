@@ -95,7 +95,7 @@ class AsyncPaymentPager:
         while call is not None:
             page = await self._connection.send(call)
             yield page
-            call = _calls.call_after(call, page)
+            call = call.after(page)
 
 
 class AsyncPayments:

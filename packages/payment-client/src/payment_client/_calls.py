@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
@@ -26,7 +26,7 @@ from payment_client._types import (
     ProcessedPayment,
 )
 
-REPLAYED_HEADER = "idempotency-replayed"
+_REPLAYED_HEADER: Final = "idempotency-replayed"
 
 RequestT = TypeVar("RequestT", bound=Message)
 AnswerT = TypeVar("AnswerT", bound=Message)
@@ -62,9 +62,27 @@ class Call(Generic[RequestT, AnswerT, ValueT]):
         return error
 
 
+@dataclass(frozen=True, slots=True)
+class ListCall(Call[pb.ListPaymentsRequest, pb.ListPaymentsResponse, Page]):
+    """The call for one page of a list."""
+
+    def after(self, page: Page) -> "ListCall | None":
+        """The call for the page behind this one; None behind the last.
+
+        A token that leads back to itself would have a pager read the same page for ever.
+        """
+        if not page.next_page_token:
+            return None
+        if page.next_page_token == self.request.page_token:
+            raise self._malformed("a page that is followed by itself", page.call)
+        request = pb.ListPaymentsRequest()
+        request.CopyFrom(self.request)
+        request.page_token = page.next_page_token
+        return replace(self, request=request)
+
+
 CreateCall: TypeAlias = Call[pb.CreatePaymentRequest, pb.CreatePaymentResponse, Payment]
 GetCall: TypeAlias = Call[pb.GetPaymentRequest, pb.GetPaymentResponse, Payment]
-ListCall: TypeAlias = Call[pb.ListPaymentsRequest, pb.ListPaymentsResponse, Page]
 ProcessCall: TypeAlias = Call[pb.ProcessPaymentRequest, pb.ProcessPaymentResponse, ProcessedPayment]
 HealthCall: TypeAlias = Call[pb.HealthCheckRequest, pb.HealthCheckResponse, Health]
 
@@ -131,22 +149,7 @@ def list_call(
         page_size=page_size,
         page_token=page_token,
     )
-    return Call("ListPayments", request, terms, _wire.page)
-
-
-def call_after(call: ListCall, page: Page) -> ListCall | None:
-    """The call for the page behind this one; None behind the last.
-
-    A token that leads back to itself would have the pager read the same page for ever.
-    """
-    if not page.next_page_token:
-        return None
-    if page.next_page_token == call.request.page_token:
-        raise malformed_answer("a page that is followed by itself", page.call.request_id)
-    request = pb.ListPaymentsRequest()
-    request.CopyFrom(call.request)
-    request.page_token = page.next_page_token
-    return replace(call, request=request)
+    return ListCall("ListPayments", request, terms, _wire.page)
 
 
 def process_call(
@@ -181,7 +184,7 @@ def health_call(
 
 
 def _call_info(trailing: Mapping[str, str]) -> CallInfo:
-    replay = trailing.get(REPLAYED_HEADER, "")
+    replay = trailing.get(_REPLAYED_HEADER, "")
     return CallInfo(
         request_id=trailing.get(REQUEST_ID_HEADER, ""),
         replayed=bool(replay),

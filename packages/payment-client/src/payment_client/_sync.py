@@ -69,7 +69,7 @@ class PaymentPager:
         while call is not None:
             page = self._connection.send(call)
             yield page
-            call = _calls.call_after(call, page)
+            call = call.after(page)
 
 
 class Payments:
