@@ -45,6 +45,8 @@ _ROWS = (
     Row("MALFORMED_REQUEST", "INVALID_ARGUMENT", 400, "The request cannot be parsed."),
     Row("CARD_DATA_REJECTED", "INVALID_ARGUMENT", 400, "The request carries card data."),
     Row("MESSAGE_TOO_LARGE", "RESOURCE_EXHAUSTED", 413, "The request is too large."),
+    Row("ROUTE_NOT_FOUND", "UNIMPLEMENTED", 404, "There is no such address."),
+    Row("METHOD_NOT_ALLOWED", "UNIMPLEMENTED", 405, "The address does not take this method."),
     Row("PAYMENT_NOT_FOUND", "NOT_FOUND", 404, "There is no such payment."),
     *(Row(name, "FAILED_PRECONDITION", 409, title) for name, title in _ILLEGAL_STEPS.items()),
     Row(

@@ -1,0 +1,1 @@
+"""A payment service and its sandbox: one program, a processor apart."""

@@ -1,0 +1,38 @@
+"""The door that every call passes: how many may be inside, and whether any may still enter."""
+
+from types import TracebackType
+from typing import Final, Self
+
+from payment_server.domain.errors import Overloaded, ShuttingDown
+
+CALLS_LIMIT: Final = 1_024
+"""Calls inside at once. A worker answers some thousands a second, so more would only wait, and
+each that waits holds memory."""
+
+
+class Gate:
+    """A context around a call; raises Overloaded or ShuttingDown instead of letting it in."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Nobody enters any more; who is inside finishes."""
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        if self._closed:
+            raise ShuttingDown("the service is shutting down; another one may answer")
+        if self._inside >= CALLS_LIMIT:
+            raise Overloaded(f"{CALLS_LIMIT} calls are under way")
+        self._inside += 1
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._inside -= 1

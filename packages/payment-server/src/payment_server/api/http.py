@@ -1,0 +1,179 @@
+"""The HTTP side: health, the API under /v1, its documentation, and how failures are told."""
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, Final
+
+from litestar import Litestar, Request, Response, Router, get
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.enums import ScopeType
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    SerializationException,
+    ValidationException,
+)
+from litestar.status_codes import HTTP_413_REQUEST_ENTITY_TOO_LARGE
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from payment.v1.errors import ERRORS
+from payment_server.api.bodies import HealthBody, ReadyBody
+from payment_server.api.faults import Fault, describe, problem
+from payment_server.api.gate import Gate
+from payment_server.api.pages import assets_router, openapi_config
+from payment_server.api.rest import PaymentsController
+from payment_server.api.rpc import REQUEST_ID_PATTERN, REQUEST_LIMIT_BYTES
+from payment_server.api.wire import rfc3339
+from payment_server.domain import ids
+from payment_server.domain.errors import (
+    InvalidRequest,
+    MalformedRequest,
+    MessageTooLarge,
+    PaymentServiceError,
+    Violation,
+)
+from payment_server.payments import Payments
+
+HttpRequest = Request[Any, Any, State]
+
+_UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(?P<name>.*?)`")
+_MISSING_FIELD: Final = re.compile(r"Object missing required field `(?P<name>\w+)`")
+
+
+def build_http_app(
+    payments: Payments,
+    gate: Gate,
+    *,
+    is_up: Callable[[], Awaitable[bool]],
+    redis_state: Callable[[], Awaitable[str]],
+) -> ASGIApp:
+    """The application; every answer of it carries its `X-Request-Id`."""
+
+    @get("/health", tags=["Health"], operation_id="HealthCheck", summary="Healthy?")
+    async def health() -> Response[HealthBody]:
+        """Asks the database. 503 where it does not answer."""
+        healthy = await is_up()
+        body = HealthBody(
+            status="healthy" if healthy else "unhealthy", timestamp=rfc3339(datetime.now(UTC))
+        )
+        return Response(body, status_code=200 if healthy else 503)
+
+    @get("/livez", tags=["Health"], operation_id="Live", summary="Alive?", sync_to_thread=False)
+    def live() -> dict[str, str]:
+        """Says that the process answers, and nothing of what it depends on."""
+        return {"status": "alive"}
+
+    @get("/readyz", tags=["Health"], operation_id="Ready", summary="Ready for calls?")
+    async def ready() -> Response[ReadyBody]:
+        """503 where payments cannot be taken. Redis away is degraded: no answer depends on it."""
+        database, redis = await is_up(), await redis_state()
+        calm = "degraded" if redis == "down" else "ready"
+        body = ReadyBody(
+            status=calm if database else "unready",
+            database="up" if database else "down",
+            redis=redis,
+        )
+        return Response(body, status_code=200 if database else 503)
+
+    api = Router(
+        "/",
+        route_handlers=[PaymentsController],
+        dependencies={"payments": Provide(lambda: payments, sync_to_thread=False)},
+        middleware=[lambda app: _gated(app, gate)],
+    )
+    app = Litestar(
+        [health, live, ready, api, assets_router],
+        openapi_config=openapi_config("Payment service", version("payment-server")),
+        request_max_body_size=REQUEST_LIMIT_BYTES,
+        exception_handlers={Exception: _answer_failure, HTTPException: _answer_failure},
+        logging_config=None,  # the composition root's business; bodies are never logged
+    )
+    return _with_request_ids(app)
+
+
+def _gated(app: ASGIApp, gate: Gate) -> ASGIApp:
+    async def gated(scope: Scope, receive: Receive, send: Send) -> None:
+        with gate:
+            await app(scope, receive, send)
+
+    return gated
+
+
+def _with_request_ids(app: ASGIApp) -> ASGIApp:
+    async def with_request_id(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if REQUEST_ID_PATTERN.fullmatch(given) else ids.new_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode("latin-1")),
+                ]
+            await send(message)
+
+        await app(scope, receive, send_with_id)
+
+    return with_request_id
+
+
+def _answer_failure(request: HttpRequest, error: Exception) -> Response[dict[str, Any]]:
+    fault = _fault(error, request.state.request_id)
+    headers = {}
+    if fault.retry_after_seconds is not None:
+        headers["Retry-After"] = str(max(1, round(fault.retry_after_seconds)))
+    return Response(
+        problem(fault, request.url.path),
+        status_code=fault.row.http_status,
+        media_type="application/problem+json",
+        headers=headers,
+    )
+
+
+def _fault(error: Exception, request_id: str) -> Fault:
+    match error:
+        case PaymentServiceError():
+            return describe(error, request_id)
+        case NotFoundException():
+            return _outside("ROUTE_NOT_FOUND", request_id)
+        case MethodNotAllowedException():
+            return _outside("METHOD_NOT_ALLOWED", request_id)
+        case ValidationException():
+            return describe(InvalidRequest(_violations(error)), request_id)
+        case HTTPException() if error.status_code == HTTP_413_REQUEST_ENTITY_TOO_LARGE:
+            return describe(MessageTooLarge(REQUEST_LIMIT_BYTES), request_id)
+        case SerializationException():
+            return describe(MalformedRequest("the body is no JSON"), request_id)
+        case HTTPException() if 400 <= error.status_code < 500:
+            return describe(MalformedRequest("the request cannot be read"), request_id)
+        case _:
+            return describe(error, request_id)
+
+
+def _outside(reason: str, request_id: str) -> Fault:
+    """A failure of HTTP itself, before any of our methods was reached."""
+    row = ERRORS[reason]
+    return Fault(row, row.title, request_id, {})
+
+
+def _violations(error: ValidationException) -> list[Violation]:
+    """What Litestar says of the fields that msgspec refused, with the fields' own names."""
+    found = []
+    for entry in error.extra if isinstance(error.extra, list) else []:
+        message = str(entry.get("message", ""))
+        if named := _UNKNOWN_FIELD.match(message):
+            found.append(Violation(named["name"][:40], "is no field of this request"))
+        elif named := _MISSING_FIELD.match(message):
+            found.append(Violation(named["name"], "is required"))
+        else:
+            found.append(Violation(str(entry.get("key", "")), message))
+    return found or [Violation("", "the request has a field of the wrong type")]

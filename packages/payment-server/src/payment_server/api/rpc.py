@@ -1,0 +1,155 @@
+"""The service on gRPC: the five methods, and the guard that every call passes.
+
+Handlers get and give bytes, so that what cannot be parsed is our own error, and nothing that goes
+wrong inside reaches a caller in gRPC's words.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import grpc
+import msgspec
+from google.protobuf.message import DecodeError, Message
+
+from payment.v1 import payment_pb2 as pb
+from payment_server.api import wire
+from payment_server.api.faults import describe, rpc_status, status_code
+from payment_server.api.gate import Gate
+from payment_server.domain import commands, ids
+from payment_server.domain.errors import MalformedRequest, MessageTooLarge
+from payment_server.domain.idempotency import Replay, key_of
+from payment_server.payments import Caller, Payments
+
+SERVICE: Final = "payment.v1.PaymentService"
+REQUEST_LIMIT_BYTES: Final = 64 * 1024  # the largest honest request has half as many
+
+REQUEST_ID_PATTERN: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+
+Request = TypeVar("Request", bound=Message)
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Bytes = Callable[[bytes, Context], Awaitable[bytes]]
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What a call's metadata says."""
+
+    request_id: str
+    merchant: str
+    key: str
+    patience_seconds: float | None
+
+    def caller(self, *, key: str = "") -> Caller:
+        """Who asks. Raises InvalidRequest for a bad merchant or key, or two keys that differ."""
+        return Caller(
+            merchant_id=commands.merchant_id(self.merchant),
+            idempotency_key=key_of(field=key, header=self.key),
+            patience_seconds=self.patience_seconds,
+        )
+
+
+class Service:
+    """The methods of payment.v1.PaymentService."""
+
+    def __init__(self, payments: Payments, is_up: Callable[[], Awaitable[bool]]) -> None:
+        self._payments = payments
+        self._is_up = is_up
+
+    async def create(
+        self, call: Call, request: pb.CreatePaymentRequest
+    ) -> tuple[pb.CreatePaymentResponse, Replay]:
+        caller = call.caller(key=request.idempotency_key)
+        outcome = await self._payments.create(caller, wire.create_command(request))
+        return wire.created(outcome), outcome.replay
+
+    async def get(
+        self, call: Call, request: pb.GetPaymentRequest
+    ) -> tuple[pb.GetPaymentResponse, Replay]:
+        payment_id = commands.get_payment(request.payment_id)
+        return wire.read(await self._payments.get(call.caller(), payment_id)), Replay.NO
+
+    async def list_page(
+        self, call: Call, request: pb.ListPaymentsRequest
+    ) -> tuple[pb.ListPaymentsResponse, Replay]:
+        page = await self._payments.list_page(call.caller(), wire.list_command(request))
+        return wire.listed(page), Replay.NO
+
+    async def process(
+        self, call: Call, request: pb.ProcessPaymentRequest
+    ) -> tuple[pb.ProcessPaymentResponse, Replay]:
+        caller = call.caller(key=request.idempotency_key)
+        outcome = await self._payments.process(caller, wire.process_command(request))
+        return wire.processed(outcome), outcome.replay
+
+    async def health(
+        self, _call: Call, _request: pb.HealthCheckRequest
+    ) -> tuple[pb.HealthCheckResponse, Replay]:
+        status = "healthy" if await self._is_up() else "unhealthy"
+        now = wire.rfc3339(datetime.now(UTC))
+        return pb.HealthCheckResponse(status=status, timestamp=now), Replay.NO
+
+
+def handlers(service: Service, gate: Gate) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
+    """The methods by their names in the contract, each behind the guard."""
+    methods = {
+        "CreatePayment": _guarded(gate, pb.CreatePaymentRequest, service.create),
+        "GetPayment": _guarded(gate, pb.GetPaymentRequest, service.get),
+        "ListPayments": _guarded(gate, pb.ListPaymentsRequest, service.list_page),
+        "ProcessPayment": _guarded(gate, pb.ProcessPaymentRequest, service.process),
+        "HealthCheck": _guarded(gate, pb.HealthCheckRequest, service.health),
+    }
+    return {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
+
+
+def _guarded(
+    gate: Gate,
+    request_type: type[Request],
+    method: Callable[[Call, Request], Awaitable[tuple[Message, Replay]]],
+) -> Bytes:
+    async def guarded(raw: bytes, context: Context) -> bytes:
+        call = _call_of(context)
+        try:
+            with gate:
+                reply, replay = await method(call, _parsed(request_type, raw))
+        except Exception as error:
+            fault = describe(error, call.request_id)
+            await context.abort(
+                status_code(fault),
+                fault.message,
+                (("grpc-status-details-bin", rpc_status(fault)), ("x-request-id", call.request_id)),
+            )
+        context.set_trailing_metadata(_trailing(call, replay))
+        return reply.SerializeToString(deterministic=True)
+
+    return guarded
+
+
+def _call_of(context: Context) -> Call:
+    metadata = dict(context.invocation_metadata() or ())
+    request_id = _text(metadata, "x-request-id")
+    return Call(
+        request_id=request_id if REQUEST_ID_PATTERN.fullmatch(request_id) else ids.new_id(),
+        merchant=_text(metadata, "x-merchant-id"),
+        key=_text(metadata, "idempotency-key"),
+        patience_seconds=context.time_remaining(),
+    )
+
+
+def _text(metadata: dict[str, str | bytes], name: str) -> str:
+    value = metadata.get(name, "")
+    return value if isinstance(value, str) else value.decode("ascii", "replace")
+
+
+def _parsed(request_type: type[Request], raw: bytes) -> Request:
+    if len(raw) > REQUEST_LIMIT_BYTES:
+        raise MessageTooLarge(REQUEST_LIMIT_BYTES)
+    try:
+        return request_type.FromString(raw)
+    except DecodeError:
+        raise MalformedRequest(f"the bytes are no {request_type.DESCRIPTOR.full_name}") from None
+
+
+def _trailing(call: Call, replay: Replay) -> tuple[tuple[str, str], ...]:
+    request = ("x-request-id", call.request_id)
+    return (request,) if replay is Replay.NO else (request, ("idempotency-replayed", replay))

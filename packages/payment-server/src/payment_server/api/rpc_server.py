@@ -1,0 +1,72 @@
+"""The gRPC server: our service, health checking, and reflection in both its versions."""
+
+from typing import Any, Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from payment_server.api.gate import Gate
+from payment_server.api.rpc import SERVICE, Service, handlers
+
+_OPTIONS: Final = (
+    ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a port shared by chance
+    ("grpc.max_receive_message_length", 4 * 1024 * 1024),  # beyond our own limits, which explain
+)
+_REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
+
+
+class PortTaken(Exception):
+    """Somebody else listens on the port."""
+
+
+class RpcServer:
+    """Listens from `start` on; SERVING is what health checks are told only after `set_serving`."""
+
+    def __init__(self, service: Service, gate: Gate) -> None:
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._health = health.aio.HealthServicer()
+        self._serving: bool | None = None
+        self._add(SERVICE, handlers(service, gate))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        self._add_reflection_v1(names)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listens; returns the port, a free one where 0 was asked for. Raises PortTaken."""
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            bound = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise PortTaken(address) from error
+        await self._server.start()
+        return bound
+
+    async def set_serving(self, serving: bool) -> None:
+        """What grpc.health.v1 says of the service and of the server as a whole."""
+        if serving == self._serving:
+            return
+        self._serving = serving
+        status = health_pb2.HealthCheckResponse
+        for name in ("", SERVICE):
+            await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Lets the calls inside finish for so long."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)
+
+    def _add(self, service: str, methods: "dict[str, grpc.RpcMethodHandler[Any, Any]]") -> None:
+        handler = grpc.method_handlers_generic_handler(service, methods)
+        self._server.add_generic_rpc_handlers((handler,))
+
+    def _add_reflection_v1(self, names: tuple[str, ...]) -> None:
+        """The same servicer under its newer name: the messages of both versions are alike."""
+        servicer = reflection.aio.ReflectionServicer(names)
+        handler = grpc.stream_stream_rpc_method_handler(
+            servicer.ServerReflectionInfo,
+            request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+            response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+        )
+        self._add(_REFLECTION_V1, {"ServerReflectionInfo": handler})

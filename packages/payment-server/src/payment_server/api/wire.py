@@ -1,0 +1,209 @@
+"""Protobuf messages and the domain: requests are parsed here, once, and answers are written.
+
+Raises InvalidRequest for what the domain cannot take; decides nothing itself.
+"""
+
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from payment.v1 import payment_pb2 as pb
+from payment_server.domain import commands
+from payment_server.domain.commands import CreatePayment, ListPayments, ProcessPayment
+from payment_server.domain.errors import InvalidRequest, Violation
+from payment_server.domain.operation import Operation, OperationKind, OperationStatus
+from payment_server.domain.payment import Advice, CaptureMethod, Decline, Payment, Status
+from payment_server.payments import Outcome, Page
+
+_STATUSES: Final = {
+    status: pb.PaymentStatus.Value(f"PAYMENT_STATUS_{status.name}") for status in Status
+}
+_CAPTURE_METHODS: Final = {
+    method: pb.CaptureMethod.Value(f"CAPTURE_METHOD_{method.name}") for method in CaptureMethod
+}
+_ADVICES: Final = {
+    advice: pb.DeclineAdvice.Value(f"DECLINE_ADVICE_{advice.name}") for advice in Advice
+}
+_KINDS: Final = {
+    kind: pb.OperationKind.Value(f"OPERATION_KIND_{kind.name}") for kind in OperationKind
+}
+_OPERATION_STATUSES: Final = {
+    status: pb.OperationStatus.Value(f"OPERATION_STATUS_{status.name}")
+    for status in OperationStatus
+}
+_STATUS_OF: Final = {number: status for status, number in _STATUSES.items()}
+_CAPTURE_METHOD_OF: Final = {number: method for method, number in _CAPTURE_METHODS.items()}
+
+
+def create_command(request: pb.CreatePaymentRequest) -> CreatePayment:
+    """Raises InvalidRequest."""
+    if request.capture_method not in (0, *_CAPTURE_METHOD_OF):
+        raise InvalidRequest([Violation("capture_method", "is no capture method")])
+    return commands.create_payment(
+        amount=request.amount,
+        currency=request.currency,
+        customer_id=request.customer_id,
+        payment_method=request.payment_method,
+        capture_method=_CAPTURE_METHOD_OF.get(request.capture_method, CaptureMethod.AUTOMATIC),
+        description=request.description,
+        metadata=request.metadata,
+    )
+
+
+def process_command(request: pb.ProcessPaymentRequest) -> ProcessPayment:
+    """Raises InvalidRequest."""
+    return commands.process_payment(
+        payment_id=request.payment_id,
+        action=request.action,
+        amount=request.amount,
+        payment_method=request.payment_method,
+        expected_version=request.expected_version,
+    )
+
+
+def list_command(request: pb.ListPaymentsRequest) -> ListPayments:
+    """Raises InvalidRequest."""
+    if request.status not in (0, *_STATUS_OF):
+        raise InvalidRequest([Violation("status", "is no payment status")])
+    return commands.list_payments(
+        customer_id=request.customer_id,
+        status=_STATUS_OF.get(request.status),
+        created_from=_moment(request, "created_from"),
+        created_before=_moment(request, "created_before"),
+        metadata=request.metadata,
+        page_size=request.page_size,
+        page_token=request.page_token,
+    )
+
+
+def created(outcome: Outcome) -> pb.CreatePaymentResponse:
+    """The answer of CreatePayment."""
+    payment = outcome.payment
+    return pb.CreatePaymentResponse(
+        payment_id=payment.payment_id,
+        status=payment.status,
+        created_at=rfc3339(payment.created_at),
+        payment=payment_message(payment),
+    )
+
+
+def read(payment: Payment) -> pb.GetPaymentResponse:
+    """The answer of GetPayment."""
+    return pb.GetPaymentResponse(
+        payment_id=payment.payment_id,
+        amount=payment.format(payment.amount_minor),
+        currency=payment.currency,
+        status=payment.status,
+        created_at=rfc3339(payment.created_at),
+        payment=payment_message(payment),
+    )
+
+
+def processed(outcome: Outcome) -> pb.ProcessPaymentResponse:
+    """The answer of ProcessPayment."""
+    payment = outcome.payment
+    return pb.ProcessPaymentResponse(
+        payment_id=payment.payment_id,
+        status=payment.status,
+        processed_at=rfc3339(processed_at(outcome)),
+        payment=payment_message(payment),
+        operation=_operation_message(payment, outcome.operation),
+    )
+
+
+def listed(page: Page) -> pb.ListPaymentsResponse:
+    """The answer of ListPayments."""
+    return pb.ListPaymentsResponse(
+        payments=[payment_message(each) for each in page.payments],
+        next_page_token=page.next_page_token,
+    )
+
+
+def payment_message(payment: Payment) -> pb.Payment:
+    """All of a payment; amounts with all the currency's digits."""
+    show = payment.format
+    return pb.Payment(
+        payment_id=payment.payment_id,
+        merchant_id=payment.merchant_id,
+        customer_id=payment.customer_id,
+        payment_method=payment.payment_method,
+        capture_method=_CAPTURE_METHODS[payment.capture_method],
+        description=payment.description,
+        metadata=payment.metadata,
+        currency=payment.currency,
+        amount=show(payment.amount_minor),
+        status=_STATUSES[payment.status],
+        amount_authorized=show(payment.authorized_minor),
+        amount_captured=show(payment.captured_minor),
+        amount_capturable=show(payment.capturable_minor),
+        amount_voided=show(payment.voided_minor),
+        amount_refunded=show(payment.refunded_minor),
+        amount_refund_pending=show(payment.refund_pending_minor),
+        amount_refundable=show(payment.refundable_minor),
+        decline=_decline_message(payment.decline),
+        attempts=payment.attempts,
+        version=payment.version,
+        allowed_actions=payment.allowed_actions,
+        created_at=_timestamp(payment.created_at),
+        updated_at=_timestamp(payment.updated_at),
+    )
+
+
+def processed_at(outcome: Outcome) -> datetime:
+    """When the outcome was recorded; of a pending operation, when it was asked for."""
+    operation = outcome.operation
+    if operation is None:
+        return outcome.payment.updated_at
+    return operation.settled_at or operation.created_at
+
+
+def rfc3339(moment: datetime) -> str:
+    """RFC 3339 in UTC with Z, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _operation_message(payment: Payment, operation: Operation | None) -> pb.Operation | None:
+    if operation is None:
+        return None
+    return pb.Operation(
+        operation_id=operation.operation_id,
+        kind=_KINDS[operation.kind],
+        status=_OPERATION_STATUSES[operation.status],
+        amount=payment.format(operation.amount_minor),
+        decline=_decline_message(operation.decline),
+        created_at=_timestamp(operation.created_at),
+        settled_at=_timestamp(operation.settled_at),
+    )
+
+
+def _decline_message(decline: Decline | None) -> pb.Decline | None:
+    if decline is None:
+        return None
+    return pb.Decline(
+        code=decline.code,
+        network_code=decline.network_code,
+        advice=_ADVICES[decline.advice],
+        retry_after=_timestamp(decline.retry_after),
+        message=decline.message,
+    )
+
+
+def _timestamp(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def _moment(
+    request: pb.ListPaymentsRequest, field: Literal["created_from", "created_before"]
+) -> datetime | None:
+    if not request.HasField(field):
+        return None
+    message: Timestamp = getattr(request, field)
+    try:
+        return message.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest([Violation(field, "is no time of the years 1 to 9999")]) from None

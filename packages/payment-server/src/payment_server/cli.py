@@ -1,0 +1,217 @@
+"""The command line: dev, serve, migrate, doctor, healthcheck, config, version."""
+
+import asyncio
+import logging
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+import click
+from msgspec.structs import replace
+
+from payment_server.settings import Settings, SettingsInvalid, read_settings
+
+if TYPE_CHECKING:
+    from payment_server.app import Plan
+
+DEV_GRACE_SECONDS: Final = 0.5  # a developer who pressed Ctrl-C does not want to wait
+SERVE_GRACE_SECONDS: Final = 10.0  # twice as long as a processor may take
+HEALTHCHECK_LIMIT_SECONDS: Final = 3.0  # longer than the service itself waits for its database
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def main() -> None:
+    """The entry point; a wrong setting is one clear line, not a trace."""
+    try:
+        cli()
+    except SettingsInvalid as error:
+        _fail(str(error))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """A payment service and its sandbox, the same program as in production."""
+
+
+def _running_options(function: Function) -> Function:
+    """The options that `dev` and `serve` share."""
+    for option in (
+        click.option(
+            "--ready-file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Write the ports there, as JSON, when they answer.",
+        ),
+        click.option("--http-port", type=click.IntRange(0, 65_535), help="0: any free port."),
+        click.option("--grpc-port", type=click.IntRange(0, 65_535), help="0: any free port."),
+    ):
+        function = option(function)
+    return function
+
+
+@cli.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the embedded PostgreSQL keeps its data.",
+)
+@click.option("--ephemeral", is_flag=True, help="Forget everything at the end.")
+@_running_options
+def dev(
+    data_dir: Path | None,
+    ephemeral: bool,
+    grpc_port: int | None,
+    http_port: int | None,
+    ready_file: Path | None,
+) -> None:
+    """Run on this machine only, in the sandbox, with a PostgreSQL of its own.
+
+    DATABASE_URL names another PostgreSQL instead.
+    """
+    from payment_server.app import Plan
+
+    settings = _with_ports(read_settings(os.environ), grpc_port, http_port)
+    if data_dir is not None:
+        settings = replace(settings, data_dir=data_dir.absolute())
+    if settings.database_url is not None and (ephemeral or data_dir is not None):
+        _fail("DATABASE_URL is set, so --data-dir and --ephemeral have no meaning")
+    _run(
+        Plan(
+            settings=replace(settings, processor="sandbox", host="127.0.0.1"),
+            embedded=settings.database_url is None,
+            ephemeral=ephemeral,
+            migrate=True,
+            grace_seconds=DEV_GRACE_SECONDS,
+            ready_file=ready_file,
+        )
+    )
+
+
+@cli.command()
+@_running_options
+def serve(grpc_port: int | None, http_port: int | None, ready_file: Path | None) -> None:
+    """Run as in production: DATABASE_URL and PAYMENT_PROCESSOR must be set."""
+    from payment_server.app import Plan
+
+    settings = _with_ports(read_settings(os.environ), grpc_port, http_port)
+    if settings.processor is None:
+        _fail("PAYMENT_PROCESSOR is not set; `sandbox` moves no money")
+    if settings.database_url is None:
+        _fail("DATABASE_URL is not set; `payment-server dev` brings a database of its own")
+    _set_up_logging(settings)
+    logging.getLogger(__name__).warning(
+        "NO AUTHENTICATION IS ON: whoever reaches %s can move payments", settings.host
+    )
+    _run(
+        Plan(
+            settings=settings,
+            embedded=False,
+            migrate=settings.migrate_on_start,
+            grace_seconds=SERVE_GRACE_SECONDS,
+            ready_file=ready_file,
+        )
+    )
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database to this version's schema (PAYMENT_OWNER_DATABASE_URL or DATABASE_URL)."""
+    from payment_server.domain.errors import PaymentServiceError
+    from payment_server.store.schema import SchemaError
+    from payment_server.store.schema import migrate as apply
+
+    settings = read_settings(os.environ)
+    if settings.owner_database_url is None:
+        _fail("DATABASE_URL is not set")
+    try:
+        applied = asyncio.run(apply(settings.owner_database_url))
+    except (SchemaError, PaymentServiceError) as error:
+        _fail(f"cannot migrate: {error}")
+    for each in applied:
+        click.echo(f"applied {each.number:04d} {each.name}")
+    click.echo("the schema is up to date")
+
+
+@cli.command()
+def doctor() -> None:
+    """Check the settings, the database and Redis, and say what is wrong."""
+    from payment_server.doctor import examine
+
+    findings = asyncio.run(examine(read_settings(os.environ)))
+    for finding in findings:
+        click.echo(f"{'ok     ' if finding.fine else 'PROBLEM'} {finding.what}")
+    if not all(finding.fine for finding in findings):
+        sys.exit(1)
+
+
+@cli.command()
+def healthcheck() -> None:
+    """Ask the service on PAYMENT_HTTP_PORT whether it is ready: exit code 0 or 1."""
+    settings = read_settings(os.environ)
+    url = f"http://127.0.0.1:{settings.http_port}/readyz"
+    try:
+        with urllib.request.urlopen(
+            url, timeout=HEALTHCHECK_LIMIT_SECONDS
+        ) as reply:  # a URL of ours
+            click.echo(reply.read().decode())
+    except (urllib.error.URLError, OSError) as error:
+        _fail(f"not ready: {error}")
+
+
+@cli.command()
+def config() -> None:
+    """Print the settings in force; passwords are left out."""
+    for name, value in read_settings(os.environ).shown().items():
+        click.echo(f"{name} = {value}")
+
+
+@cli.command("version")
+def show_version() -> None:
+    """Print the version."""
+    click.echo(version("payment-server"))
+
+
+def _with_ports(settings: Settings, grpc_port: int | None, http_port: int | None) -> Settings:
+    return replace(
+        settings,
+        grpc_port=settings.grpc_port if grpc_port is None else grpc_port,
+        http_port=settings.http_port if http_port is None else http_port,
+    )
+
+
+def _run(plan: "Plan") -> None:
+    import uvloop
+
+    from payment_server.app import CannotStart, run
+    from payment_server.domain.errors import PaymentServiceError
+    from payment_server.store.database import UnsafeDatabase
+    from payment_server.store.embedded import EmbeddedPostgresError
+    from payment_server.store.schema import SchemaError
+
+    _set_up_logging(plan.settings)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(plan))
+    except (CannotStart, EmbeddedPostgresError, SchemaError, UnsafeDatabase) as error:
+        _fail(str(error))
+    except PaymentServiceError as error:
+        _fail(f"cannot start: {error}")
+
+
+def _set_up_logging(settings: Settings) -> None:
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+
+
+def _fail(message: str) -> NoReturn:
+    for line in message.splitlines():
+        click.echo(f"payment-server: {line}", err=True)
+    sys.exit(1)

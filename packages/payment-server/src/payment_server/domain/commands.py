@@ -1,0 +1,231 @@
+"""What callers ask for: parsed once, with all that is wrong told at once.
+
+Whatever surface a request came through, it becomes one of these; they are what idempotency
+fingerprints, so two spellings of one wish are equal here.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from payment_server.domain.errors import InvalidRequest, Violation
+from payment_server.domain.money import AMOUNT_PATTERN, Currency, MoneyInvalid
+from payment_server.domain.money import currency_of as known_currency
+from payment_server.domain.money import parse_amount as minor_units
+from payment_server.domain.payment import Action, CaptureMethod, Status
+
+CUSTOMER_ID_LIMIT: Final = 255
+PAYMENT_METHOD_LIMIT: Final = 255
+DESCRIPTION_LIMIT: Final = 1_000
+METADATA_ENTRIES_LIMIT: Final = 50
+METADATA_KEY_LIMIT: Final = 40
+METADATA_VALUE_LIMIT: Final = 500
+PAYMENT_ID_LIMIT: Final = 255  # longer than any id of ours: what is shorter is merely unknown
+PAGE_SIZE_DEFAULT: Final = 50
+PAGE_SIZE_LIMIT: Final = 1_000
+MERCHANT_DEFAULT: Final = "default"
+
+_MERCHANT = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
+_AMOUNT = re.compile(AMOUNT_PATTERN, re.ASCII)
+_VERSION_LIMIT: Final = 2**63 - 1  # the largest that the database's BIGINT has
+
+
+class CreatePayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Record a payment of `amount_minor`."""
+
+    amount_minor: int
+    currency: Currency
+    customer_id: str
+    payment_method: str
+    capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
+    description: str = ""
+    metadata: dict[str, str] = {}
+
+
+class ProcessPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Move a payment on. `amount` is a decimal string without trailing zeros; empty means all."""
+
+    payment_id: str
+    action: Action
+    amount: str = ""
+    payment_method: str = ""
+    expected_version: int = 0
+
+
+class ListPayments(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One page of the payments that match every filter that is set."""
+
+    customer_id: str = ""
+    status: Status | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+    metadata: dict[str, str] = {}
+    page_size: int = PAGE_SIZE_DEFAULT
+    page_token: str = ""
+
+
+class _Fields:
+    """Collects what is wrong with a request's fields."""
+
+    def __init__(self) -> None:
+        self._violations: list[Violation] = []
+
+    def wrong(self, field: str, message: str) -> None:
+        self._violations.append(Violation(field, message))
+
+    def text(self, field: str, value: str, limit: int, *, required: bool = False) -> str:
+        if required and not value:
+            self.wrong(field, "is required")
+        elif len(value) > limit:
+            self.wrong(field, f"has {len(value)} characters; at most {limit} are allowed")
+        elif (flaw := _flaw_of(value)) is not None:
+            self.wrong(field, flaw)
+        return value
+
+    def metadata(self, field: str, entries: Mapping[str, str]) -> dict[str, str]:
+        if len(entries) > METADATA_ENTRIES_LIMIT:
+            self.wrong(
+                field, f"has {len(entries)} entries; at most {METADATA_ENTRIES_LIMIT} are allowed"
+            )
+            return {}
+        for position, (key, value) in enumerate(entries.items()):
+            # A key that may not be stored may not be echoed either: it is named by its place.
+            refused = len(key) > METADATA_KEY_LIMIT or _flaw_of(key) is not None
+            path = f"{field}[{position}]" if refused else f"{field}.{key}"
+            self.text(path, key, METADATA_KEY_LIMIT, required=True)
+            self.text(path, value, METADATA_VALUE_LIMIT)
+        return dict(entries)
+
+    def money(self, amount: str, currency: str) -> tuple[int, Currency]:
+        known = Currency("USD", 2)
+        try:
+            known = known_currency(currency or "USD")
+        except MoneyInvalid as error:
+            self.wrong("currency", str(error))
+        try:
+            return minor_units(amount, known.exponent), known
+        except MoneyInvalid as error:
+            self.wrong("amount", str(error) if amount else "is required")
+            return 0, known
+
+    def refuse(self) -> None:
+        """Raises InvalidRequest if anything was wrong."""
+        if self._violations:
+            raise InvalidRequest(self._violations)
+
+
+def create_payment(
+    *,
+    amount: str,
+    currency: str,
+    customer_id: str,
+    payment_method: str,
+    capture_method: CaptureMethod = CaptureMethod.AUTOMATIC,
+    description: str = "",
+    metadata: Mapping[str, str],
+) -> CreatePayment:
+    """Raises InvalidRequest."""
+    fields = _Fields()
+    amount_minor, known = fields.money(amount, currency)
+    command = CreatePayment(
+        amount_minor=amount_minor,
+        currency=known,
+        customer_id=fields.text("customer_id", customer_id, CUSTOMER_ID_LIMIT, required=True),
+        payment_method=fields.text("payment_method", payment_method, PAYMENT_METHOD_LIMIT)
+        or "card",
+        capture_method=capture_method,
+        description=fields.text("description", description, DESCRIPTION_LIMIT),
+        metadata=fields.metadata("metadata", metadata),
+    )
+    fields.refuse()
+    return command
+
+
+def process_payment(
+    *,
+    payment_id: str,
+    action: str,
+    amount: str = "",
+    payment_method: str = "",
+    expected_version: int = 0,
+) -> ProcessPayment:
+    """Raises InvalidRequest."""
+    fields = _Fields()
+    wanted = Action.PROCESS
+    try:
+        wanted = Action(action or Action.PROCESS)
+    except ValueError:
+        fields.wrong("action", f"must be one of {', '.join(Action)}")
+    if amount and _AMOUNT.fullmatch(amount) is None:
+        fields.wrong("amount", 'must be a decimal string such as "10.00"')
+    elif amount and wanted not in (Action.CAPTURE, Action.REFUND):
+        fields.wrong("amount", f"cannot be given with {wanted}")
+    if payment_method and wanted in (Action.CANCEL, Action.REFUND):
+        fields.wrong("payment_method", f"cannot be given with {wanted}")
+    if not 0 <= expected_version <= _VERSION_LIMIT:
+        fields.wrong("expected_version", "must not be below zero")
+    command = ProcessPayment(
+        payment_id=fields.text("payment_id", payment_id, PAYMENT_ID_LIMIT, required=True),
+        action=wanted,
+        amount=amount.rstrip("0").rstrip(".") if "." in amount else amount,
+        payment_method=fields.text("payment_method", payment_method, PAYMENT_METHOD_LIMIT),
+        expected_version=expected_version,
+    )
+    fields.refuse()
+    return command
+
+
+def get_payment(payment_id: str) -> str:
+    """The id to look for; raises InvalidRequest."""
+    fields = _Fields()
+    fields.text("payment_id", payment_id, PAYMENT_ID_LIMIT, required=True)
+    fields.refuse()
+    return payment_id
+
+
+def list_payments(
+    *,
+    customer_id: str = "",
+    status: Status | None = None,
+    created_from: datetime | None = None,
+    created_before: datetime | None = None,
+    metadata: Mapping[str, str],
+    page_size: int = 0,
+    page_token: str = "",
+) -> ListPayments:
+    """Raises InvalidRequest."""
+    fields = _Fields()
+    if page_size < 0:
+        fields.wrong("page_size", "must not be below zero")
+    command = ListPayments(
+        customer_id=fields.text("customer_id", customer_id, CUSTOMER_ID_LIMIT),
+        status=status,
+        created_from=created_from,
+        created_before=created_before,
+        metadata=fields.metadata("metadata", metadata),
+        page_size=min(page_size or PAGE_SIZE_DEFAULT, PAGE_SIZE_LIMIT),
+        page_token=page_token,
+    )
+    fields.refuse()
+    return command
+
+
+def merchant_id(text: str) -> str:
+    """A merchant's id, "default" for none; raises InvalidRequest."""
+    if text and _MERCHANT.fullmatch(text) is None:
+        raise InvalidRequest([Violation("x-merchant-id", f"must match {_MERCHANT.pattern}")])
+    return text or MERCHANT_DEFAULT
+
+
+def _flaw_of(text: str) -> str | None:
+    """What PostgreSQL or a log could not take: control characters, NUL, lone surrogates."""
+    if text.isascii() and text.isprintable():
+        return None
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            return "has a control character or a lone surrogate"
+    return None

@@ -1,0 +1,189 @@
+"""Every way in which a request can be refused or fail.
+
+    PaymentServiceError
+    ├── InvalidRequest             a field is wrong; names all of them
+    │   └── CardDataRejected       a field carries card data; never its value
+    ├── MalformedRequest           the request cannot be parsed
+    ├── MessageTooLarge            the request is too large to be parsed
+    ├── PaymentNotFound
+    ├── IllegalStep                the payment's status forbids the action
+    │   └── AmountTooLarge         more than is left to capture or refund
+    ├── IdempotencyKeyReused
+    ├── VersionMismatch            the payment has changed since the caller read it
+    ├── TransactionAborted         contention that a bounded number of rounds did not resolve
+    ├── Unavailable                nothing happened, the same request may be sent again
+    │   ├── Overloaded, ShuttingDown, DatabaseUnavailable, StorageFull
+    │   └── ProcessorUnreachable
+    └── OutcomeUnknown             it may have happened
+
+An error knows its `reason` and its facts; how gRPC and HTTP say them is the wire's business
+(`payment.v1.errors` has a row for each reason).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """One wrong field: its path in the request, and what is wrong in words."""
+
+    field: str
+    message: str
+
+
+class PaymentServiceError(Exception):
+    """A refusal or failure that the caller is told."""
+
+    reason: str
+    retry_after_seconds: float | None = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def facts(self) -> Mapping[str, str]:
+        """What a program may want to know beside the reason."""
+        return {}
+
+
+class InvalidRequest(PaymentServiceError):
+    reason = "FIELD_INVALID"
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__("; ".join(f"{each.field}: {each.message}" for each in violations))
+        self.violations = tuple(violations)
+
+
+class CardDataRejected(InvalidRequest):
+    reason = "CARD_DATA_REJECTED"
+
+
+class MalformedRequest(PaymentServiceError):
+    reason = "MALFORMED_REQUEST"
+
+
+class MessageTooLarge(PaymentServiceError):
+    reason = "MESSAGE_TOO_LARGE"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"a request has at most {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+
+    def facts(self) -> Mapping[str, str]:
+        return {"limit_bytes": str(self.limit_bytes)}
+
+
+class PaymentNotFound(PaymentServiceError):
+    reason = "PAYMENT_NOT_FOUND"
+
+    def __init__(self, payment_id: str) -> None:
+        super().__init__("there is no payment of this id")
+        self.payment_id = payment_id
+
+
+class IllegalStep(PaymentServiceError):
+    """`reason` names the cell of the table in `domain.payment` that forbids the action."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        payment_id: str,
+        status: str,
+        allowed_actions: Sequence[str],
+        retry_after_seconds: float | None = None,
+        message: str = "",
+    ) -> None:
+        super().__init__(message or f"the payment is {status}")
+        self.reason = reason
+        self.payment_id = payment_id
+        self.status = status
+        self.allowed_actions = tuple(allowed_actions)
+        self.retry_after_seconds = retry_after_seconds
+
+    def facts(self) -> Mapping[str, str]:
+        return {"status": self.status, "allowed_actions": ",".join(self.allowed_actions)}
+
+
+class AmountTooLarge(IllegalStep):
+    """`limit` is what is left, a decimal string in the payment's currency."""
+
+    def __init__(
+        self, reason: str, *, limit: str, payment_id: str, status: str, allowed: Sequence[str]
+    ) -> None:
+        super().__init__(
+            reason,
+            payment_id=payment_id,
+            status=status,
+            allowed_actions=allowed,
+            message=f"at most {limit} is left",
+        )
+        self.limit = limit
+
+    def facts(self) -> Mapping[str, str]:
+        return {**super().facts(), "limit": self.limit}
+
+
+class IdempotencyKeyReused(PaymentServiceError):
+    reason = "IDEMPOTENCY_KEY_REUSED"
+
+    def __init__(self) -> None:
+        super().__init__("this idempotency key was used for a request of another meaning")
+
+
+class VersionMismatch(PaymentServiceError):
+    reason = "VERSION_MISMATCH"
+
+    def __init__(self, *, expected: int, actual: int) -> None:
+        super().__init__(f"the payment has version {actual}, not {expected}")
+        self.expected = expected
+        self.actual = actual
+
+    def facts(self) -> Mapping[str, str]:
+        return {"expected_version": str(self.expected), "version": str(self.actual)}
+
+
+class TransactionAborted(PaymentServiceError):
+    reason = "TRANSACTION_ABORTED"
+    retry_after_seconds = 0.1  # as long as the writes that were in the way
+
+    def __init__(self) -> None:
+        super().__init__("too many changes met on this payment; nothing was changed")
+
+
+class Unavailable(PaymentServiceError):
+    retry_after_seconds = 1.0  # a restart of the database or of this process takes about as long
+
+
+class Overloaded(Unavailable):
+    reason = "OVERLOADED"
+    retry_after_seconds = 0.5  # a full queue drains in less
+
+
+class ShuttingDown(Unavailable):
+    reason = "SHUTTING_DOWN"
+
+
+class DatabaseUnavailable(Unavailable):
+    reason = "DATABASE_UNAVAILABLE"
+
+
+class StorageFull(Unavailable):
+    reason = "STORAGE_FULL"
+    retry_after_seconds = 30.0  # somebody has to make room first
+
+
+class ProcessorUnreachable(Unavailable):
+    reason = "PROCESSOR_UNREACHABLE"
+
+
+class OutcomeUnknown(PaymentServiceError):
+    """`repeatable`: the request had an idempotency key, so sending it again finds out."""
+
+    reason = "OUTCOME_UNKNOWN"
+
+    def __init__(self, *, repeatable: bool) -> None:
+        super().__init__("the database did not say whether the change was made")
+        self.repeatable = repeatable
+        self.retry_after_seconds = 1.0 if repeatable else None

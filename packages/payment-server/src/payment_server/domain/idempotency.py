@@ -1,0 +1,83 @@
+"""One key, one effect: what a key looks like, what a request means, what it was answered.
+
+The rules are those of the IETF draft "The Idempotency-Key HTTP Header Field", tightened: a key is
+bound to its merchant for ever.
+"""
+
+import hashlib
+import re
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from payment_server.domain.commands import CreatePayment, ProcessPayment
+from payment_server.domain.errors import InvalidRequest, Violation
+from payment_server.domain.operation import Operation
+from payment_server.domain.payment import Payment
+
+KEY_LIMIT: Final = 255
+FINGERPRINT_VERSION: Final = 1
+"""Raised when the same request would hash otherwise; stored keys say which one made theirs."""
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
+
+
+class Replay(StrEnum):
+    """Whether an answer is the first or a repetition."""
+
+    NO = "false"
+    YES = "true"
+    RECONSTRUCTED = "reconstructed"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a request was answered, as it is stored with its key."""
+
+    payment: Payment
+    operation: Operation | None = None
+
+
+class _StoredAnswer(msgspec.Struct, frozen=True):
+    format_version: int
+    answer: Answer
+
+
+def key_of(*, field: str, header: str) -> str | None:
+    """The one key that a request carries, or None.
+
+    Raises InvalidRequest for a key that is too long or not printable ASCII, and for two that
+    differ.
+    """
+    if field and header and field != header:
+        raise _invalid("differs from the one in the idempotency-key header")
+    key = field or header
+    if not key:
+        return None
+    if _KEY.fullmatch(key) is None:
+        raise _invalid(f"must have 1 to {KEY_LIMIT} printable ASCII characters")
+    return key
+
+
+def fingerprint(command: CreatePayment | ProcessPayment) -> bytes:
+    """A hash of what the command means: unset fields and the expected version are no part of it."""
+    meaning = (
+        replace(command, expected_version=0) if isinstance(command, ProcessPayment) else command
+    )
+    text = msgspec.json.encode((type(command).__name__, meaning), order="deterministic")
+    return hashlib.sha256(text).digest()
+
+
+def encode_answer(answer: Answer) -> str:
+    """JSON, for the database."""
+    return msgspec.json.encode(_StoredAnswer(1, answer)).decode()
+
+
+def decode_answer(text: str) -> Answer:
+    """Raises msgspec.ValidationError for what `encode_answer` of no version wrote."""
+    return msgspec.json.decode(text, type=_StoredAnswer).answer
+
+
+def _invalid(message: str) -> InvalidRequest:
+    return InvalidRequest([Violation("idempotency_key", message)])

@@ -1,0 +1,332 @@
+"""The use cases, each told from top to bottom as its atomic phases.
+
+A change that needs the processor has three steps: the intent is stored (phase 1), the processor
+is asked, the outcome is booked (phase 2). Nothing is ever asked inside a transaction, and what a
+crash or a lost reply leaves between the phases, `resume` finishes.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from payment_server.domain import ids, paging
+from payment_server.domain.card_data import refuse_card_data
+from payment_server.domain.commands import CreatePayment, ListPayments, ProcessPayment
+from payment_server.domain.errors import (
+    IdempotencyKeyReused,
+    OutcomeUnknown,
+    PaymentNotFound,
+    TransactionAborted,
+    Unavailable,
+)
+from payment_server.domain.idempotency import Replay, fingerprint
+from payment_server.domain.operation import (
+    UNKNOWN,
+    Operation,
+    OperationKind,
+    OperationStatus,
+    Verdict,
+    begin,
+    settle,
+)
+from payment_server.domain.payment import Payment
+from payment_server.processors import Processor
+from payment_server.store import payments as store
+from payment_server.store.database import Database
+from payment_server.store.rows import Key
+
+log = logging.getLogger(__name__)
+
+ROUNDS_LIMIT: Final = 8
+"""How often a change is decided anew when others come first. Each round somebody wins, and a
+payment rarely has that many callers at once."""
+
+PROCESSOR_LIMIT_SECONDS: Final = 5.0
+"""Longer than processors take; whoever waits at a till has given up by then."""
+
+LEASE_SECONDS: Final = 2 * PROCESSOR_LIMIT_SECONDS
+"""How long an operation is left to who began it: its call to the processor, and as much again for
+the booking."""
+
+TWIN_WAIT_SECONDS: Final = 5.0
+"""How long a repeated request waits for the first one's outcome, as long as that one may take."""
+
+TWIN_POLL_SECONDS: Final = 0.05
+TWIN_MARGIN_SECONDS: Final = 0.2  # of the caller's deadline, to bring the answer home
+
+Command = TypeVar("Command", CreatePayment, ProcessPayment)
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks, under which key, and for how many seconds they will wait (None: no deadline)."""
+
+    merchant_id: str
+    idempotency_key: str | None = None
+    patience_seconds: float | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A payment after what was done, and what was done."""
+
+    payment: Payment
+    operation: Operation | None = None
+    replay: Replay = Replay.NO
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some payments, newest first; the token is empty on the last page."""
+
+    payments: tuple[Payment, ...]
+    next_page_token: str
+
+
+class Payments:
+    """The payment service, whatever wire its callers use.
+
+    Every method raises DatabaseUnavailable and Overloaded; changes also raise StorageFull and
+    OutcomeUnknown.
+    """
+
+    def __init__(self, database: Database, processor: Processor) -> None:
+        self._database = database
+        self._processor = processor
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def create(self, caller: Caller, command: CreatePayment) -> Outcome:
+        """Records a payment: one statement, which also finds the earlier one of the same key.
+
+        Raises InvalidRequest, CardDataRejected, IdempotencyKeyReused.
+        """
+        command = self._accepted(command)
+        payment_id = ids.new_id()
+        payment = Payment(
+            payment_id=payment_id,
+            merchant_id=caller.merchant_id,
+            customer_id=command.customer_id,
+            payment_method=command.payment_method,
+            capture_method=command.capture_method,
+            description=command.description,
+            metadata=command.metadata,
+            currency=command.currency.code,
+            exponent=command.currency.exponent,
+            amount_minor=command.amount_minor,
+            created_at=ids.time_of(payment_id),
+            updated_at=ids.time_of(payment_id),
+        )
+        key = _key(caller, command)
+        bound = await store.create(self._database, payment, key)
+        if key is None or bound is None:
+            return Outcome(payment)
+        if bound.fingerprint != key.fingerprint:
+            raise IdempotencyKeyReused
+        if bound.payment_id == payment_id:
+            return Outcome(payment)
+        if bound.answer is not None:
+            return Outcome(bound.answer.payment, replay=Replay.YES)
+        return Outcome(await self.get(caller, bound.payment_id), replay=Replay.RECONSTRUCTED)
+
+    async def get(self, caller: Caller, payment_id: str) -> Payment:
+        """Reads a payment as it is now. Raises PaymentNotFound."""
+        known = ids.canonical(payment_id)
+        payment = known and await store.get(self._database, caller.merchant_id, known)
+        if not payment:
+            raise PaymentNotFound(payment_id)
+        return payment
+
+    async def list_page(self, caller: Caller, wish: ListPayments) -> Page:
+        """Reads a page of payments. Raises InvalidRequest for a token of another list."""
+        below = paging.read_token(wish) or ids.HIGHEST
+        if wish.created_before is not None:
+            below = min(below, ids.lowest_at(wish.created_before))
+        from_ = ids.LOWEST if wish.created_from is None else ids.lowest_at(wish.created_from)
+        found = await store.list_page(
+            self._database, caller.merchant_id, wish, below=below, from_=from_
+        )
+        shown = found[: wish.page_size]
+        more = len(found) > len(shown)
+        return Page(tuple(shown), paging.token_after(wish, shown[-1].payment_id) if more else "")
+
+    async def process(self, caller: Caller, wish: ProcessPayment) -> Outcome:
+        """Moves a payment on. A decline is an outcome, and so is an operation that is pending.
+
+        Raises InvalidRequest, CardDataRejected, PaymentNotFound, IllegalStep, AmountTooLarge,
+        IdempotencyKeyReused, VersionMismatch, TransactionAborted, ProcessorUnreachable.
+        """
+        wish = self._accepted(wish)
+        payment_id = ids.canonical(wish.payment_id)
+        if payment_id is None:
+            raise PaymentNotFound(wish.payment_id)
+        key = _key(caller, wish)
+        operation_id = ids.new_id()
+        for _ in range(ROUNDS_LIMIT):
+            found = await self._find(caller, payment_id, operation_id)
+            if found.key is not None and found.key.operation_id != operation_id:
+                return await self._repeat(caller, wish, found)
+            if found.payment is None:
+                raise PaymentNotFound(wish.payment_id)
+            if found.operation is not None:  # stored by a round whose reply was lost
+                return await self._conclude(found.payment, found.operation)
+            step = begin(
+                found.payment,
+                wish,
+                operation_id=operation_id,
+                idempotency_key=caller.idempotency_key,
+                now=_now(found.payment),
+            )
+            if await store.begin(
+                self._database, found.payment, step, key, lease_seconds=LEASE_SECONDS
+            ):
+                return await self._conclude(step.payment, step.operation)
+        raise TransactionAborted
+
+    async def resume(self, operation: Operation) -> None:
+        """Finishes an operation that somebody began and did not finish.
+
+        The processor is asked what became of it; if it never heard of it, it is asked to do it,
+        under the same id.
+        """
+        found = await store.find(
+            self._database,
+            operation.merchant_id,
+            operation.payment_id,
+            operation_id=operation.operation_id,
+        )
+        if found.payment is None or found.operation != operation:
+            return  # finished meanwhile
+        async with asyncio.timeout(PROCESSOR_LIMIT_SECONDS):
+            verdict = await self._processor.look_up(found.payment, operation)
+        if verdict is None:
+            verdict = await self._ask(found.payment, operation)
+        outcome = await self._book(found.payment, operation, verdict)
+        log.info(
+            "resumed operation %s of payment %s: %s",
+            operation.operation_id,
+            operation.payment_id,
+            outcome.operation and outcome.operation.status,
+        )
+
+    async def drain(self, limit_seconds: float) -> None:
+        """Waits for the operations under way; what is not done by then is for `resume`."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=limit_seconds)
+
+    def _accepted(self, command: Command) -> Command:
+        """The command with a token in place of what the processor takes for one."""
+        if command.payment_method:
+            token = self._processor.tokenize(command.payment_method)
+            command = replace(command, payment_method=token)
+        refuse_card_data(command)
+        return command
+
+    async def _find(self, caller: Caller, payment_id: str, operation_id: str) -> store.Found:
+        return await store.find(
+            self._database,
+            caller.merchant_id,
+            payment_id,
+            key=caller.idempotency_key,
+            operation_id=operation_id,
+        )
+
+    async def _repeat(self, caller: Caller, wish: ProcessPayment, found: store.Found) -> Outcome:
+        """The answer of an earlier request with this key, waited for while it is outstanding."""
+        loop = asyncio.get_running_loop()
+        patience = TWIN_WAIT_SECONDS
+        if caller.patience_seconds is not None:
+            patience = min(patience, caller.patience_seconds - TWIN_MARGIN_SECONDS)
+        give_up_at = loop.time() + patience
+        while True:
+            bound = found.key
+            if bound is None or bound.fingerprint != fingerprint(wish):
+                raise IdempotencyKeyReused
+            if bound.answer is not None:
+                return Outcome(bound.answer.payment, bound.answer.operation, Replay.YES)
+            if found.payment is None or found.operation is None:
+                raise PaymentNotFound(wish.payment_id)
+            if found.operation.status is not OperationStatus.PENDING:
+                return Outcome(found.payment, found.operation, Replay.RECONSTRUCTED)
+            if loop.time() >= give_up_at:
+                return Outcome(found.payment, found.operation, Replay.YES)
+            await asyncio.sleep(TWIN_POLL_SECONDS)
+            found = await self._find(caller, bound.payment_id, found.operation.operation_id)
+
+    async def _conclude(self, payment: Payment, operation: Operation) -> Outcome:
+        """From the stored intent to the booked outcome, also when the caller goes away."""
+        if operation.status is not OperationStatus.PENDING:
+            return Outcome(payment, operation)
+        return await asyncio.shield(self._spawn(self._carry_out(payment, operation)))
+
+    async def _carry_out(self, payment: Payment, operation: Operation) -> Outcome:
+        verdict = await self._ask(payment, operation)
+        try:
+            return await self._book(payment, operation, verdict)
+        except (Unavailable, OutcomeUnknown, TransactionAborted) as error:
+            # The intent is stored, so the operation will be finished; until then it is pending.
+            log.warning("operation %s is left pending: %s", operation.operation_id, error.reason)
+            return Outcome(payment, operation)
+
+    async def _ask(self, payment: Payment, operation: Operation) -> Verdict:
+        """The processor's verdict; pending where it takes longer than its limit."""
+        ask = {
+            OperationKind.AUTHORIZE: self._processor.authorize,
+            OperationKind.CAPTURE: self._processor.capture,
+            OperationKind.CANCEL: self._processor.cancel,
+            OperationKind.REFUND: self._processor.refund,
+        }[operation.kind]
+        try:
+            async with asyncio.timeout(PROCESSOR_LIMIT_SECONDS):
+                return await ask(payment, operation)
+        except TimeoutError:
+            return UNKNOWN
+
+    async def _book(self, payment: Payment, operation: Operation, verdict: Verdict) -> Outcome:
+        """Phase 2: the outcome and the answer, on whatever version the payment has by now."""
+        if verdict.status is OperationStatus.PENDING:
+            return Outcome(payment, operation)
+        for _ in range(ROUNDS_LIMIT):
+            step = settle(payment, operation, verdict, _now(payment))
+            if await store.settle(self._database, payment, step):
+                return Outcome(step.payment, step.operation)
+            found = await store.find(
+                self._database,
+                operation.merchant_id,
+                operation.payment_id,
+                key=operation.idempotency_key,
+                operation_id=operation.operation_id,
+            )
+            if found.key is not None and found.key.answer is not None:
+                return Outcome(found.key.answer.payment, found.key.answer.operation)
+            if found.payment is None or found.operation is None:
+                raise LookupError(f"operation {operation.operation_id} is gone")
+            if found.operation.status is not OperationStatus.PENDING:
+                return Outcome(found.payment, found.operation)
+            payment = found.payment
+        raise TransactionAborted
+
+    def _spawn(self, work: Coroutine[Any, Any, Outcome]) -> asyncio.Task[Outcome]:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("an operation was left pending: %s", type(error).__name__)
+
+
+def _key(caller: Caller, command: CreatePayment | ProcessPayment) -> Key | None:
+    if caller.idempotency_key is None:
+        return None
+    return Key(caller.idempotency_key, fingerprint(command))
+
+
+def _now(payment: Payment) -> datetime:
+    """The time to the millisecond, as in ids; never before the payment's last change, for the
+    clocks of several servers differ."""
+    now = datetime.now(UTC)
+    return max(now.replace(microsecond=now.microsecond // 1000 * 1000), payment.updated_at)

@@ -1,0 +1,33 @@
+"""Who really moves the money. Everything else is the same in the sandbox and in production."""
+
+from typing import Protocol
+
+from payment_server.domain.operation import Operation, Verdict
+from payment_server.domain.payment import Payment
+
+
+class Processor(Protocol):
+    """A processor of payments.
+
+    Each call is given an operation whose `operation_id` is also the processor's idempotency key:
+    the same operation asked twice has one effect and one verdict. A verdict of PENDING means that
+    the processor will know later. Raises ProcessorUnreachable where it surely was not asked.
+    """
+
+    def tokenize(self, payment_method: str) -> str:
+        """The token to keep for what the caller named; raises InvalidRequest."""
+
+    async def authorize(self, payment: Payment, operation: Operation) -> Verdict:
+        """Holds the operation's amount, and takes it at once where `operation.captures`."""
+
+    async def capture(self, payment: Payment, operation: Operation) -> Verdict:
+        """Takes a part of what is held."""
+
+    async def cancel(self, payment: Payment, operation: Operation) -> Verdict:
+        """Releases what is held."""
+
+    async def refund(self, payment: Payment, operation: Operation) -> Verdict:
+        """Gives back a part of what was taken."""
+
+    async def look_up(self, payment: Payment, operation: Operation) -> Verdict | None:
+        """What became of an operation; None where the processor has never heard of it."""

@@ -1,0 +1,165 @@
+"""The settings, read once from the environment; the only place that reads it.
+
+Each may be given as NAME_FILE instead: the path of a file with the value, as secrets are mounted.
+Passwords inside URLs are never printed.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+import platformdirs
+
+PROCESSORS: Final = ("sandbox",)
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+_PORT_LIMIT: Final = 65_535
+_CONNECTIONS_LIMIT: Final = 100  # what PostgreSQL accepts by default, for all its clients together
+_LATENCY_LIMIT_MS: Final = 60_000
+_LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+Value = TypeVar("Value")
+
+
+class SettingsInvalid(Exception):
+    """One or more settings are wrong; the message has a line for each."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set. Ports may be 0: any free one.
+
+    `owner_database_url` belongs to the role that migrates; `database_url` is None for the embedded
+    PostgreSQL, whose cluster lies in `data_dir`.
+    """
+
+    database_url: str | None
+    owner_database_url: str | None
+    database_connections: int
+    redis_url: str | None
+    processor: str | None
+    sandbox_latency_ms: int
+    host: str
+    grpc_port: int
+    http_port: int
+    data_dir: Path
+    postgres_binaries: Path | None
+    migrate_on_start: bool
+    log_level: str
+
+    def shown(self) -> dict[str, str]:
+        """The settings as a person may see them: passwords are left out."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {
+            name: _without_password(str(value)) if name.endswith("_url") and value else str(value)
+            for name, value in values.items()
+            if value is not None
+        }
+
+    def __repr__(self) -> str:
+        return f"Settings({self.shown()})"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Raises SettingsInvalid, which names everything that is wrong."""
+    reader = _Reader(environment)
+    database_url = reader.text("DATABASE_URL", _postgres_url)
+    settings = Settings(
+        database_url=database_url,
+        owner_database_url=reader.text("PAYMENT_OWNER_DATABASE_URL", _postgres_url) or database_url,
+        database_connections=reader.number(
+            "PAYMENT_DATABASE_CONNECTIONS", 8, 1, _CONNECTIONS_LIMIT
+        ),
+        redis_url=reader.text("REDIS_URL", _redis_url),
+        processor=reader.text("PAYMENT_PROCESSOR", _one_of(PROCESSORS)),
+        sandbox_latency_ms=reader.number("PAYMENT_SANDBOX_LATENCY_MS", 0, 0, _LATENCY_LIMIT_MS),
+        host=reader.text("PAYMENT_HOST", str) or "127.0.0.1",
+        grpc_port=reader.number("PAYMENT_GRPC_PORT", 50051, 0, _PORT_LIMIT),
+        http_port=reader.number("PAYMENT_HTTP_PORT", 8000, 0, _PORT_LIMIT),
+        data_dir=reader.text("PAYMENT_DATA_DIR", _path) or default_data_dir(),
+        postgres_binaries=reader.text("PAYMENT_POSTGRES_BINARIES", _path),
+        migrate_on_start=reader.text("PAYMENT_MIGRATE_ON_START", _truth) or False,
+        log_level=reader.text("PAYMENT_LOG_LEVEL", _one_of(_LOG_LEVELS)) or "info",
+    )
+    reader.refuse()
+    return settings
+
+
+def default_data_dir() -> Path:
+    """Where the embedded PostgreSQL keeps its data unless told otherwise."""
+    return Path(platformdirs.user_data_dir("payment-server", appauthor=False))
+
+
+class _Reader:
+    """Reads one variable after the other and remembers what was wrong."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._wrong: list[str] = []
+
+    def text(self, name: str, parse: Callable[[str], Value]) -> Value | None:
+        """The parsed value; None where the variable is absent or empty."""
+        raw = self._environment.get(name, "")
+        file = self._environment.get(f"{name}_FILE", "")
+        if raw and file:
+            self._wrong.append(f"{name} and {name}_FILE are both set")
+            return None
+        try:
+            raw = Path(file).read_text(encoding="utf-8").strip() if file else raw.strip()
+            return parse(raw) if raw else None
+        except OSError as error:
+            self._wrong.append(f"{name}_FILE cannot be read: {error.strerror}")
+        except ValueError as error:
+            self._wrong.append(f"{name} {error}")
+        return None
+
+    def number(self, name: str, default: int, low: int, high: int) -> int:
+        def parse(raw: str) -> int:
+            if not re.fullmatch(r"[0-9]{1,9}", raw, re.ASCII) or not low <= int(raw) <= high:
+                raise ValueError(f"must be a whole number from {low} to {high}")
+            return int(raw)
+
+        value = self.text(name, parse)
+        return default if value is None else value
+
+    def refuse(self) -> None:
+        """Raises SettingsInvalid if anything was wrong."""
+        if self._wrong:
+            raise SettingsInvalid("\n".join(self._wrong))
+
+
+def _postgres_url(raw: str) -> str:
+    if urlsplit(raw).scheme not in ("postgresql", "postgres"):
+        raise ValueError("must begin with postgresql://")
+    return raw
+
+
+def _redis_url(raw: str) -> str:
+    if urlsplit(raw).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return raw
+
+
+def _path(raw: str) -> Path:
+    return Path(raw).expanduser().absolute()
+
+
+def _truth(raw: str) -> bool:
+    if raw.lower() not in _TRUE | _FALSE:
+        raise ValueError("must be true or false")
+    return raw.lower() in _TRUE
+
+
+def _one_of(known: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw.lower() not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return raw.lower()
+
+    return parse
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(?<=://)([^:/@]*):[^@]*@", r"\1:***@", url)

@@ -1,0 +1,214 @@
+"""Connections to PostgreSQL, and the one bounded way to run a statement.
+
+Every statement of this package may be run twice with the effect of once; that is what allows a
+statement whose reply was lost to be sent again on another connection (the old one may still
+commit, so looking whether it did would prove nothing). Nothing above awaits PostgreSQL without a
+limit: a frozen server does not honour the driver's own time-outs.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+import asyncpg
+
+from payment_server.domain.errors import (
+    DatabaseUnavailable,
+    OutcomeUnknown,
+    Overloaded,
+    StorageFull,
+    TransactionAborted,
+)
+
+log = logging.getLogger(__name__)
+
+CONNECT_LIMIT_SECONDS: Final = 2.0  # a healthy server answers in milliseconds, a remote one in 0.2
+CALL_LIMIT_SECONDS: Final = 5.0  # above the server's own limit, which gives the better error
+STATEMENT_LIMIT_MS: Final = 4_000
+LOCK_LIMIT_MS: Final = 2_000  # row locks are held for one statement, so longer means trouble
+IDLE_IN_TRANSACTION_LIMIT_MS: Final = 10_000
+ACQUIRE_LIMIT_SECONDS: Final = 2.0  # a caller gains nothing from a longer queue
+RUNS_LIMIT: Final = 3  # the first run, and two after replies that were lost
+RERUN_PAUSE_SECONDS: Final = 0.2  # a database that restarts is back within a few of these
+
+_SESSION: Final = {
+    "application_name": "payment-server",
+    "statement_timeout": str(STATEMENT_LIMIT_MS),
+    "lock_timeout": str(LOCK_LIMIT_MS),
+    "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_LIMIT_MS),
+    "default_transaction_isolation": "read committed",
+    "timezone": "UTC",
+    "jit": "off",  # statements of microseconds; compiling one costs a thousand times as much
+}
+
+_UNSAFE_WHEN_OFF: Final = ("fsync", "full_page_writes", "synchronous_commit")
+
+_LOST: Final = (  # the connection went away, with the reply or before it
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    OSError,
+    TimeoutError,
+)
+_REFUSED: Final = (  # the server answered that it will not, now
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+Result = TypeVar("Result")
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # generic for type checkers only
+
+
+class UniqueViolation(Exception):
+    """A row with this key exists already: somebody was faster."""
+
+
+class UnsafeDatabase(Exception):
+    """The server may lose what it has acknowledged; the message says which setting is to blame."""
+
+
+class Database:
+    """A fixed number of connections of our own, each made when first needed.
+
+    Not the driver's pool: that resets a connection on each release, which costs three times what
+    a read by key does.
+    """
+
+    def __init__(self, url: str, *, connections: int) -> None:
+        self._url = url
+        self._free: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
+        for _ in range(connections):
+            self._free.put_nowait(None)
+        self._running: set[asyncio.Task[Any]] = set()
+        self.writable = True
+        """Whether there is room for writes; who watches the disk sets it."""
+
+    async def read(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        """Rows of a statement without effect. Raises DatabaseUnavailable, Overloaded."""
+        return await self._detached(self._run(sql, arguments, None))
+
+    async def write(self, sql: str, *arguments: object, repeatable: bool) -> list[asyncpg.Record]:
+        """Rows of a statement with an effect, which must be the same when it runs twice.
+
+        Raises UniqueViolation, DatabaseUnavailable, StorageFull, Overloaded, TransactionAborted,
+        and OutcomeUnknown(repeatable) where the last reply was lost.
+        """
+        if not self.writable:
+            raise StorageFull("the database's disk is nearly full; reads go on")
+        return await self._detached(
+            self._run(sql, arguments, OutcomeUnknown(repeatable=repeatable))
+        )
+
+    async def is_up(self) -> bool:
+        """Whether the database answers."""
+        try:
+            await self.read("SELECT 1")
+        except (DatabaseUnavailable, Overloaded):
+            return False
+        return True
+
+    async def refuse_unsafe_settings(self) -> None:
+        """Raises UnsafeDatabase where acknowledged writes could be lost in a crash."""
+        for name in _UNSAFE_WHEN_OFF:
+            rows = await self.read("SELECT current_setting($1)", name)
+            if rows[0][0] == "off":
+                raise UnsafeDatabase(f"PostgreSQL runs with {name} = off and may lose payments")
+
+    async def close(self) -> None:
+        """Waits for the statements under way, each of which has its limit, and disconnects."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=CALL_LIMIT_SECONDS)
+        while not self._free.empty():
+            connection = self._free.get_nowait()
+            if connection is not None:
+                connection.terminate()  # nothing is under way on it
+
+    async def _detached(self, work: Awaitable[Result]) -> Result:
+        """A caller that goes away neither breaks a connection nor leaves a statement unbounded."""
+        task: asyncio.Task[Result] = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller may be gone; the error is no news to anybody else
+
+    async def _run(
+        self, sql: str, arguments: tuple[object, ...], unknown: OutcomeUnknown | None
+    ) -> list[asyncpg.Record]:
+        failure: Exception = DatabaseUnavailable("the database cannot be reached")
+        for attempt in range(RUNS_LIMIT):
+            if attempt:
+                await asyncio.sleep(RERUN_PAUSE_SECONDS)
+            connection = await self._acquire()
+            try:
+                if connection is None or connection.is_closed():
+                    connection = None
+                    connection = await connect(self._url)
+                failure = unknown or DatabaseUnavailable("the database does not answer")
+                return await _bounded(connection, lambda ready: ready.fetch(sql, *arguments))
+            except _LOST as error:
+                log.warning("a database call was cut off: %s", type(error).__name__)
+                if isinstance(error, TimeoutError):
+                    break  # a frozen server stays frozen; the caller has waited long enough
+            except asyncpg.PostgresError as error:
+                raise _meaning_of(error) from error
+            finally:
+                self._free.put_nowait(connection)
+        raise failure
+
+    async def _acquire(self) -> Connection | None:
+        try:
+            return await asyncio.wait_for(self._free.get(), ACQUIRE_LIMIT_SECONDS)
+        except TimeoutError:
+            raise Overloaded("every database connection is busy") from None
+
+
+async def connect(url: str) -> Connection:
+    """A connection with our limits set. Raises what asyncpg and the network raise."""
+    return await asyncio.wait_for(
+        asyncpg.connect(url, server_settings=_SESSION, timeout=CONNECT_LIMIT_SECONDS),
+        CONNECT_LIMIT_SECONDS + 0.5,  # the driver's own limit does not cover every phase
+    )
+
+
+def _meaning_of(error: asyncpg.PostgresError) -> Exception:
+    """What an error that the server answered means to the service; itself where it is a bug."""
+    match error:
+        case asyncpg.UniqueViolationError():
+            return UniqueViolation()
+        case asyncpg.SerializationError() | asyncpg.DeadlockDetectedError():
+            return TransactionAborted()
+        case asyncpg.DiskFullError():
+            return StorageFull("the database has no room left")
+        case _ if isinstance(error, _REFUSED):
+            return DatabaseUnavailable("the database refused the call")
+        case _:
+            return error
+
+
+async def _bounded(
+    connection: Connection, statement: Callable[[Connection], Awaitable[Result]]
+) -> Result:
+    """Runs a statement, or cuts the connection when the limit is over; raises TimeoutError then.
+
+    Neither the driver's time-out nor a cancellation returns while the server is frozen; cutting
+    the connection and leaving the task behind does.
+    """
+    task = asyncio.ensure_future(statement(connection))
+    done, _ = await asyncio.wait({task}, timeout=CALL_LIMIT_SECONDS)
+    if not done:
+        task.add_done_callback(lambda late: late.cancelled() or late.exception())
+        connection.terminate()
+        raise TimeoutError
+    return task.result()

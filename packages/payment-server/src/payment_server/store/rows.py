@@ -1,0 +1,202 @@
+"""Rows and the domain's structs: which columns there are, in which order, and what they mean."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from payment_server.domain.idempotency import (
+    FINGERPRINT_VERSION,
+    Answer,
+    decode_answer,
+    encode_answer,
+)
+from payment_server.domain.ids import time_of
+from payment_server.domain.operation import Operation, OperationKind, OperationStatus
+from payment_server.domain.payment import CaptureMethod, Decline, Payment, Status
+
+_CONSTANT: Final = (
+    "merchant_id, payment_id, customer_id, capture_method, description, metadata, currency,"
+    " exponent, amount_minor, created_at"
+)
+CHANGING: Final = (
+    "payment_method, status, authorized_minor, captured_minor, capture_pending_minor,"
+    " voided_minor, void_pending_minor, refunded_minor, refund_pending_minor, decline, attempts,"
+    " version, updated_at"
+)
+PAYMENT: Final = f"{_CONSTANT}, {CHANGING}"
+OPERATION: Final = (
+    "merchant_id, operation_id, payment_id, kind, status, amount_minor, captures, payment_method,"
+    " decline, idempotency_key, created_at, settled_at"
+)
+KEY: Final = (
+    "merchant_id, idempotency_key, fingerprint, fingerprint_version, payment_id, operation_id,"
+    " answer, created_at"
+)
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A key as a request brings it."""
+
+    text: str
+    fingerprint: bytes
+
+
+class BoundKey(msgspec.Struct, frozen=True):
+    """A key as it is stored. `answer` is None while the outcome is outstanding."""
+
+    fingerprint: bytes
+    payment_id: str
+    operation_id: str | None
+    answer: Answer | None
+
+
+def slots(first: int, columns: str) -> str:
+    return ", ".join(f"${first + index}" for index in range(len(columns.split(","))))
+
+
+def prefixed(prefix: str, columns: str) -> str:
+    names = [name.strip() for name in columns.split(",")]
+    return ", ".join(f"{prefix}.{name} AS {prefix}_{name}" for name in names)
+
+
+def changing_row(payment: Payment) -> Sequence[object]:
+    return (
+        payment.payment_method,
+        payment.status,
+        payment.authorized_minor,
+        payment.captured_minor,
+        payment.capture_pending_minor,
+        payment.voided_minor,
+        payment.void_pending_minor,
+        payment.refunded_minor,
+        payment.refund_pending_minor,
+        as_json(payment.decline),
+        payment.attempts,
+        payment.version,
+        payment.updated_at,
+    )
+
+
+def payment_row(payment: Payment) -> Sequence[object]:
+    return (
+        payment.merchant_id,
+        payment.payment_id,
+        payment.customer_id,
+        payment.capture_method,
+        payment.description,
+        as_json(payment.metadata),
+        payment.currency,
+        payment.exponent,
+        payment.amount_minor,
+        payment.created_at,
+        *changing_row(payment),
+    )
+
+
+def operation_row(operation: Operation) -> Sequence[object]:
+    return (
+        operation.merchant_id,
+        operation.operation_id,
+        operation.payment_id,
+        operation.kind,
+        operation.status,
+        operation.amount_minor,
+        operation.captures,
+        operation.payment_method,
+        as_json(operation.decline),
+        operation.idempotency_key,
+        operation.created_at,
+        operation.settled_at,
+    )
+
+
+def key_row(
+    merchant_id: str,
+    key: Key | None,
+    answer: Answer | None,
+    payment_id: str,
+    operation: Operation | None,
+) -> Sequence[object]:
+    return (
+        merchant_id,
+        key.text if key else None,
+        key.fingerprint if key else None,
+        FINGERPRINT_VERSION,
+        payment_id,
+        operation.operation_id if operation else None,
+        encode_answer(answer) if answer and key else None,
+        time_of(operation.operation_id if operation else payment_id),
+    )
+
+
+def payment_of(row: asyncpg.Record, prefix: str = "") -> Payment:
+    def column(name: str) -> Any:
+        return row[prefix + name]
+
+    return Payment(
+        payment_id=str(column("payment_id")),
+        merchant_id=column("merchant_id"),
+        customer_id=column("customer_id"),
+        payment_method=column("payment_method"),
+        capture_method=CaptureMethod(column("capture_method")),
+        description=column("description"),
+        metadata=msgspec.json.decode(column("metadata"), type=dict[str, str]),
+        currency=column("currency"),
+        exponent=column("exponent"),
+        amount_minor=column("amount_minor"),
+        status=Status(column("status")),
+        authorized_minor=column("authorized_minor"),
+        captured_minor=column("captured_minor"),
+        capture_pending_minor=column("capture_pending_minor"),
+        voided_minor=column("voided_minor"),
+        void_pending_minor=column("void_pending_minor"),
+        refunded_minor=column("refunded_minor"),
+        refund_pending_minor=column("refund_pending_minor"),
+        decline=_decline(column("decline")),
+        attempts=column("attempts"),
+        version=column("version"),
+        created_at=column("created_at"),
+        updated_at=column("updated_at"),
+    )
+
+
+def operation_of(row: asyncpg.Record, prefix: str = "") -> Operation:
+    def column(name: str) -> Any:
+        return row[prefix + name]
+
+    return Operation(
+        operation_id=str(column("operation_id")),
+        payment_id=str(column("payment_id")),
+        merchant_id=column("merchant_id"),
+        kind=OperationKind(column("kind")),
+        status=OperationStatus(column("status")),
+        amount_minor=column("amount_minor"),
+        captures=column("captures"),
+        payment_method=column("payment_method"),
+        decline=_decline(column("decline")),
+        idempotency_key=column("idempotency_key"),
+        created_at=column("created_at"),
+        settled_at=column("settled_at"),
+    )
+
+
+def bound_key_of(row: asyncpg.Record, prefix: str = "") -> BoundKey:
+    operation_id: UUID | None = row[prefix + "operation_id"]
+    answer: str | None = row[prefix + "answer"]
+    return BoundKey(
+        fingerprint=row[prefix + "fingerprint"],
+        payment_id=str(row[prefix + "payment_id"]),
+        operation_id=str(operation_id) if operation_id else None,
+        answer=decode_answer(answer) if answer else None,
+    )
+
+
+def _decline(text: str | None) -> Decline | None:
+    return None if text is None else msgspec.json.decode(text, type=Decline)
+
+
+def as_json(value: object) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()

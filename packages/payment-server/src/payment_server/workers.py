@@ -1,0 +1,43 @@
+"""The loops that run beside the calls: each does one thing, forever, and survives its failures."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from payment_server.domain.errors import PaymentServiceError
+from payment_server.payments import LEASE_SECONDS, Payments
+from payment_server.store import payments as store
+from payment_server.store.database import Database
+
+log = logging.getLogger(__name__)
+
+RESUME_PAUSE_SECONDS: Final = 1.0  # a caller that waits for a lost outcome asks about as often
+RESUME_BATCH: Final = 20  # so many at once cannot crowd out the calls
+HEALTH_PAUSE_SECONDS: Final = 1.0  # load balancers look every few seconds
+ROOM_PAUSE_SECONDS: Final = 1.0  # a disk fills a reserve of hundreds of MiB in no less
+
+
+async def forever(name: str, pause_seconds: float, once: Callable[[], Awaitable[None]]) -> None:
+    """Runs `once` again and again; a failure is told and does not end the loop."""
+    while True:
+        try:
+            await once()
+        except PaymentServiceError as error:
+            log.warning("%s: %s", name, error.reason)
+        except Exception:
+            log.exception("%s failed", name)
+        await asyncio.sleep(pause_seconds)
+
+
+async def resume_unfinished(database: Database, payments: Payments) -> None:
+    """Finishes what crashes and lost replies left between the phases."""
+    unfinished = await store.claim_unfinished(
+        database, lease_seconds=LEASE_SECONDS, limit=RESUME_BATCH
+    )
+    results = await asyncio.gather(
+        *(payments.resume(each) for each in unfinished), return_exceptions=True
+    )
+    for operation, result in zip(unfinished, results, strict=True):
+        if isinstance(result, BaseException):
+            log.warning("operation %s stays pending: %r", operation.operation_id, result)
