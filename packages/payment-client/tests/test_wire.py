@@ -114,19 +114,21 @@ def test_a_capture_method_that_does_not_exist_is_an_invalid_request(method: str)
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "value", "path"),
     [
-        ("customer_id", "\ud800"),
-        ("description", "a\udfff"),
-        ("metadata", {"order": "\ud800"}),
-        ("metadata", {"\ud800": "42"}),
+        ("customer_id", "\ud800", "customer_id"),
+        ("description", "a\udfff", "description"),
+        ("metadata", {"shop": "a", "order": "\ud800"}, "metadata.order"),
+        ("metadata", {"shop": "a", "\ud800": "42"}, "metadata[1]"),
     ],
 )
-def test_text_that_is_no_unicode_is_refused_as_the_service_would(field: str, value: Any) -> None:
+def test_text_that_is_no_unicode_is_refused_as_the_service_would(
+    field: str, value: Any, path: str
+) -> None:
     with pytest.raises(InvalidRequest) as caught:
         created(**{field: value})
     assert caught.value.reason == "FIELD_INVALID"
-    assert [violation.field for violation in caught.value.violations] == [field]
+    assert [violation.field for violation in caught.value.violations] == [path]
 
 
 def test_text_of_another_type_is_a_type_error() -> None:

@@ -57,9 +57,7 @@ class Call(Generic[RequestT, AnswerT, ValueT]):
             raise self._malformed(str(error), info) from error
 
     def _malformed(self, what: str, info: CallInfo) -> Internal:
-        error = malformed_answer(what, info.request_id)
-        error.idempotency_key = self.terms.idempotency_key
-        return error
+        return malformed_answer(what, info.request_id, self.terms.idempotency_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +73,7 @@ class ListCall(Call[pb.ListPaymentsRequest, pb.ListPaymentsResponse, Page]):
             return None
         if page.next_page_token == self.request.page_token:
             raise self._malformed("a page that is followed by itself", page.call)
-        request = pb.ListPaymentsRequest()
-        request.CopyFrom(self.request)
-        request.page_token = page.next_page_token
-        return replace(self, request=request)
+        return replace(self, request=_wire.next_list_request(self.request, page.next_page_token))
 
 
 CreateCall: TypeAlias = Call[pb.CreatePaymentRequest, pb.CreatePaymentResponse, Payment]
@@ -180,7 +175,7 @@ def health_call(
     settings: Settings, *, timeout_seconds: float | None, headers: Mapping[str, str] | None
 ) -> HealthCall:
     terms = terms_of_read(settings, timeout_seconds, headers)
-    return Call("HealthCheck", pb.HealthCheckRequest(), terms, _wire.health)
+    return Call("HealthCheck", _wire.health_request(), terms, _wire.health)
 
 
 def _call_info(trailing: Mapping[str, str]) -> CallInfo:

@@ -11,7 +11,8 @@ from typing import Final, cast
 
 import grpc
 
-from payment_client._errors import PaymentError, field_invalid, read_failure
+from payment_client._errors import PaymentError, field_invalid
+from payment_client._failure import read_failure
 from payment_client._settings import Settings, checked_timeout
 
 KEY_HEADER: Final = "idempotency-key"
@@ -71,10 +72,13 @@ def after_failure(terms: Terms, failure: grpc.RpcError) -> PaymentError:
     """
     # The stubs know neither the pairs of the sync error nor the None of one that never left.
     trailing = cast("Iterable[tuple[str, str | bytes]] | None", failure.trailing_metadata())
-    error = read_failure(failure.code().name, failure.details() or "", trailing or ())
-    error.request_id = error.request_id or terms.headers.get(REQUEST_ID_HEADER, "")
-    error.idempotency_key = terms.idempotency_key
-    return error
+    return read_failure(
+        failure.code().name,
+        failure.details() or "",
+        trailing or (),
+        request_id=terms.headers.get(REQUEST_ID_HEADER, ""),
+        idempotency_key=terms.idempotency_key,
+    )
 
 
 def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:

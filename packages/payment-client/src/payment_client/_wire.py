@@ -78,7 +78,7 @@ def create_request(
         payment_method=_text("payment_method", payment_method),
         capture_method=_capture_method(capture_method),
         description=_text("description", description),
-        metadata=_texts("metadata", metadata),
+        metadata=_metadata(metadata),
         idempotency_key=_text("idempotency_key", idempotency_key),
     )
 
@@ -102,10 +102,17 @@ def list_request(
         status=pb.PAYMENT_STATUS_UNSPECIFIED if status is None else _status(status),
         created_from=_timestamp("created_from", created_from),
         created_before=_timestamp("created_before", created_before),
-        metadata=_texts("metadata", metadata),
+        metadata=_metadata(metadata),
         page_size=_page_size(page_size),
         page_token=_text("page_token", page_token or ""),
     )
+
+
+def next_list_request(request: pb.ListPaymentsRequest, token: str) -> pb.ListPaymentsRequest:
+    following = pb.ListPaymentsRequest()
+    following.CopyFrom(request)
+    following.page_token = token
+    return following
 
 
 def process_request(
@@ -125,6 +132,10 @@ def process_request(
         expected_version=_version(expected_version),
         idempotency_key=_text("idempotency_key", idempotency_key),
     )
+
+
+def health_request() -> pb.HealthCheckRequest:
+    return pb.HealthCheckRequest()
 
 
 def created_payment(answer: pb.CreatePaymentResponse, call: CallInfo) -> Payment:
@@ -243,8 +254,12 @@ def _text(field: str, value: str) -> str:
     return value
 
 
-def _texts(field: str, values: Mapping[str, str] | None) -> dict[str, str]:
-    return {_text(field, name): _text(field, value) for name, value in (values or {}).items()}
+def _metadata(entries: Mapping[str, str] | None) -> dict[str, str]:
+    return {
+        # A key that cannot be sent cannot be shown either: it is named by its place.
+        _text(f"metadata[{position}]", key): _text(f"metadata.{key}", value)
+        for position, (key, value) in enumerate((entries or {}).items())
+    }
 
 
 def _page_size(page_size: int | None) -> int:
