@@ -90,7 +90,7 @@ async def checks() -> list[Outcome]:
                 "src",
                 "tests",
                 folder=ROOT / "packages" / package,
-                MYPYPATH="src",
+                MYPYPATH="src:tests",
             )
             for package in PACKAGES
         ),

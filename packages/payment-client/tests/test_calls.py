@@ -19,7 +19,7 @@ from payment_client import (
 )
 
 if TYPE_CHECKING:
-    from tests.conftest import ForeignServer, Twin
+    from conftest import ForeignServer, Twin
 
 ZEROS = {
     field.name: "0.00" for field in pb.Payment.DESCRIPTOR.fields if field.name.startswith("amount")

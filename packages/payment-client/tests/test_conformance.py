@@ -28,7 +28,7 @@ from payment_client import (
 )
 
 if TYPE_CHECKING:
-    from tests.conftest import Twin
+    from conftest import Twin
 
 
 class TestCreate:

@@ -34,7 +34,7 @@ from payment_client import (
 from payment_client._failure import read_failure
 
 if TYPE_CHECKING:
-    from tests.conftest import ForeignServer, Twin
+    from conftest import ForeignServer, Twin
 
 Code = grpc.StatusCode
 Raised: TypeAlias = Callable[..., Awaitable[PaymentError]]

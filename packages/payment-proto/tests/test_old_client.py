@@ -10,7 +10,7 @@ import pytest
 from payment.v1 import payment_pb2
 
 if TYPE_CHECKING:
-    from tests.conftest import OldContract
+    from conftest import OldContract
 
 Call = Callable[..., Any]
 UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
