@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 UV = os.environ.get("UV") or shutil.which("uv") or str(REPOSITORY / ".uv/bin/uv")
 COMMAND_LIMIT_SECONDS = 100
 
-OLDEST = ("grpcio==1.80.0", "protobuf==6.31.1")
-"""The floors in pyproject.toml."""
-NEWEST = ()
+DECLARED = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())
+NEWEST: list[str] = DECLARED["project"]["dependencies"]
+OLDEST = [requirement.replace(">=", "==").split(",")[0] for requirement in NEWEST]
 
 PROGRAM = """
 import sys
