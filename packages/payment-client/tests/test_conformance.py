@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from payment_client import (
     InvalidRequest,
     OperationKind,
     OperationStatus,
+    PaymentClient,
     PaymentNotFound,
     PaymentStatus,
     ResourceExhausted,
@@ -265,6 +267,20 @@ class TestIdempotency:
             *(twin.create(idempotency_key="order-42") for twin in twins for _ in range(5))
         )
         assert len({payment.payment_id for payment in payments}) == 1
+
+
+def test_one_blocking_client_serves_many_threads(service: str, merchant_id: str) -> None:
+    with (
+        PaymentClient(service, merchant_id=merchant_id, timeout_seconds=20) as client,
+        ThreadPoolExecutor(16) as threads,
+    ):
+
+        def create(order: int) -> str:
+            return client.payments.create(
+                amount="10.00", customer_id="cust123", idempotency_key=f"order-{order % 10}"
+            ).payment_id
+
+        assert len(set(threads.map(create, range(100)))) == 10
 
 
 class TestList:

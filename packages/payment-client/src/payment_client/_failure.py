@@ -149,9 +149,10 @@ def _violations(packed: Iterable[AnyMessage]) -> tuple[FieldViolation, ...]:
 def _retry_after(packed: Iterable[AnyMessage]) -> timedelta | None:
     for info in _unpacked(RetryInfo, packed):
         try:
-            return max(info.retry_delay.ToTimedelta(), timedelta(0))
+            wait: timedelta = info.retry_delay.ToTimedelta()
         except (OverflowError, ValueError):
             continue
+        return max(wait, timedelta(0))
     return None
 
 
