@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 from litestar import Litestar, Response, get
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from msgspec import Meta
 
 from payment_client import AsyncPaymentClient, PaymentError
@@ -58,7 +58,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/health", summary="Health", tags=["Health"])
-async def get_health(caller: Caller) -> Response[Health]:
+async def get_health(caller: NamedDependency[Caller]) -> Response[Health]:
     """200 if payments can be taken, 503 otherwise; it asks the payment service each time."""
     try:
         told = await caller.client.health(

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from litestar import Request
 from litestar.datastructures import State
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 from litestar.types import Message, Scope
 
 from payment_client import AsyncPaymentClient, CallInfo, FieldViolation
@@ -16,20 +16,20 @@ from requestor_mock.errors import fields_invalid
 REQUEST_ID_HEADER: Final = "x-request-id"
 REPLAYED_HEADER: Final = "idempotency-replayed"
 
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""What may be copied into logs and headers as it stands; anything else gets an id of ours."""
+_REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
+"""What the payment service takes as it stands; anything else is replaced by an id of ours."""
 
 IdempotencyKeyHeader = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key",
+    HeaderParameter(
+        name="Idempotency-Key",
         description="At most 255 printable ASCII characters; the same key has one effect for ever.",
     ),
 ]
 MerchantHeader = Annotated[
     str | None,
-    Parameter(
-        header="X-Merchant-Id",
+    HeaderParameter(
+        name="X-Merchant-Id",
         description="The merchant, while the service runs the sandbox; default: `default`.",
     ),
 ]

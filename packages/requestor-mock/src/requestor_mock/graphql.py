@@ -19,6 +19,7 @@ from graphql import (
 )
 from litestar import MediaType, Request, Response, Router, get, post
 from litestar.datastructures import State
+from litestar.di import NamedDependency
 from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import (
     AddValidationRules,
@@ -56,14 +57,17 @@ _QUERIES: Final = frozenset({OperationType.QUERY})
 _ALL: Final = frozenset({OperationType.QUERY, OperationType.MUTATION})
 
 
-class _OneKeyOneMutation(SchemaExtension):
-    """Refuses an Idempotency-Key header that could mean several mutations."""
+class _OneMeaning(SchemaExtension):
+    """Refuses what could mean several things: a document of several operations without a choice,
+    and an Idempotency-Key header for several mutations."""
 
     def on_execute(self) -> Iterator[None]:
         context: Context = self.execution_context.context
         document = self.execution_context.graphql_document
         assert document is not None  # noqa: S101 - it was parsed and validated
-        context.mutations = _count_mutations(document, self.execution_context.operation_name)
+        if context.operation_name is None and get_operation_ast(document) is None:
+            raise Refused("MALFORMED_REQUEST", "the document has several operations: choose one")
+        context.mutations = _count_mutations(document, context.operation_name)
         if context.key_in_header is not None and context.mutations > 1:
             message = "counts only with exactly one mutation; use the argument idempotencyKey"
             raise fields_invalid([FieldViolation(field="idempotency_key", message=message)])
@@ -111,7 +115,7 @@ SCHEMA: Final = _Schema(
         lambda: MaxTokensLimiter(max_token_count=MAX_TOKENS),
         lambda: ParserCache(maxsize=CACHED_DOCUMENTS),
         lambda: ValidationCache(maxsize=CACHED_DOCUMENTS),
-        _OneKeyOneMutation,
+        _OneMeaning,
     ],
 )
 
@@ -129,7 +133,7 @@ class _Asked(msgspec.Struct, frozen=True, rename={"operation_name": "operationNa
 @post("/", status_code=200)
 async def answer_post(
     request: Request[None, None, State],
-    caller: Caller,
+    caller: NamedDependency[Caller],
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response[dict[str, Any]]:
     """Executes a query or a mutation."""
@@ -137,13 +141,13 @@ async def answer_post(
     if request.content_type[0] != "application/json":
         raise Refused("MALFORMED_REQUEST", "the Content-Type must be application/json")
     asked = _asked(parse_json(await request.body()))
-    return await _execute(Context(caller, idempotency_key), asked, _ALL)
+    return await _execute(Context(caller, asked.operation_name, idempotency_key), asked, _ALL)
 
 
 @get("/", media_type=MediaType.JSON)
 async def answer_get(
     request: Request[None, None, State],
-    caller: Caller,
+    caller: NamedDependency[Caller],
 ) -> Response[dict[str, Any]] | Response[str]:
     """Executes a query; for a browser that comes without one, GraphiQL."""
     parameters = dict(request.query_params)
@@ -151,7 +155,8 @@ async def answer_get(
         return Response(pages.graphiql_html(), media_type=MediaType.HTML)
     if variables := parameters.get("variables"):
         parameters["variables"] = parse_json(variables.encode())
-    return await _execute(Context(caller, None), _asked(parameters), _QUERIES)
+    asked = _asked(parameters)
+    return await _execute(Context(caller, asked.operation_name), asked, _QUERIES)
 
 
 def _asked(value: object) -> _Asked:

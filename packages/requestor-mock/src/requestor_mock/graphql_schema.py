@@ -27,7 +27,8 @@ class Context:
     """One GraphQL request: who asks, and how the calls that it made were answered."""
 
     caller: Caller
-    key_in_header: str | None
+    operation_name: str | None
+    key_in_header: str | None = None
     """Counts only where one mutation alone can be meant; the door sees to that."""
     mutations: int = 0
     """How many mutation fields the operation has."""

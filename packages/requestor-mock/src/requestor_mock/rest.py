@@ -7,8 +7,9 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
+from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import FromQuery, JSONBody, PathParameter
 from msgspec import Meta
 
 from payment_client import (
@@ -102,12 +103,14 @@ def _problems(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-PaymentId = Annotated[str, Parameter(description="The payment's id.")]
+PaymentId = Annotated[str, PathParameter(description="The payment's id.")]
 
 
 @post("/", summary="Create a payment", responses=_problems(400, 413, 422, 503))
 async def create_payment(
-    caller: Caller, data: CreatePayment, idempotency_key: IdempotencyKeyHeader = None
+    caller: NamedDependency[Caller],
+    data: JSONBody[CreatePayment],
+    idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response[PaymentAnswer]:
     """Records a payment; no money moves."""
     payment = await caller.client.payments.create(
@@ -125,7 +128,7 @@ async def create_payment(
 
 
 @get("/{payment_id:str}", summary="Get a payment", responses=_problems(400, 404, 503))
-async def get_payment(caller: Caller, payment_id: PaymentId) -> PaymentAnswer:
+async def get_payment(caller: NamedDependency[Caller], payment_id: PaymentId) -> PaymentAnswer:
     """Reads one payment as it is now."""
     payment = await caller.client.payments.get(payment_id, headers=caller.headers)
     return PaymentAnswer(data=shown(payment, Payment))
@@ -134,13 +137,13 @@ async def get_payment(caller: Caller, payment_id: PaymentId) -> PaymentAnswer:
 @get("/", summary="List payments", responses=_problems(400, 503))
 async def list_payments(
     request: Request[None, None, State],
-    caller: Caller,
-    customer_id: str | None = None,
-    status: PaymentStatus | None = None,
-    created_from: datetime | None = None,
-    created_before: datetime | None = None,
-    page_size: int | None = None,
-    page_token: str | None = None,
+    caller: NamedDependency[Caller],
+    customer_id: FromQuery[str | None] = None,
+    status: FromQuery[PaymentStatus | None] = None,
+    created_from: FromQuery[datetime | None] = None,
+    created_before: FromQuery[datetime | None] = None,
+    page_size: FromQuery[int | None] = None,
+    page_token: FromQuery[str | None] = None,
 ) -> PaymentsAnswer:
     """Lists payments, newest first, a page at a time."""
     filters: dict[str, Any] = {
@@ -162,9 +165,9 @@ async def list_payments(
 
 @post("/{payment_id:str}/process", summary="Process", responses=_problems(400, 404, 409, 412, 503))
 async def process_payment(
-    caller: Caller,
+    caller: NamedDependency[Caller],
     payment_id: PaymentId,
-    data: ProcessPayment | None = None,
+    data: JSONBody[ProcessPayment | None] = None,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response[ProcessedAnswer]:
     """Runs the payment to its end by its capture method, or does what `action` says."""
@@ -174,9 +177,9 @@ async def process_payment(
 
 @post("/{payment_id:str}/capture", summary="Capture", responses=_problems(400, 404, 409, 412, 503))
 async def capture_payment(
-    caller: Caller,
+    caller: NamedDependency[Caller],
     payment_id: PaymentId,
-    data: ChangePayment | None = None,
+    data: JSONBody[ChangePayment | None] = None,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response[ProcessedAnswer]:
     """Captures what is held; a created payment is authorized and captured."""
@@ -185,9 +188,9 @@ async def capture_payment(
 
 @post("/{payment_id:str}/cancel", summary="Cancel", responses=_problems(400, 404, 409, 412, 503))
 async def cancel_payment(
-    caller: Caller,
+    caller: NamedDependency[Caller],
     payment_id: PaymentId,
-    data: ChangePayment | None = None,
+    data: JSONBody[ChangePayment | None] = None,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response[ProcessedAnswer]:
     """Releases what is held."""
@@ -196,9 +199,9 @@ async def cancel_payment(
 
 @post("/{payment_id:str}/refund", summary="Refund", responses=_problems(400, 404, 409, 412, 503))
 async def refund_payment(
-    caller: Caller,
+    caller: NamedDependency[Caller],
     payment_id: PaymentId,
-    data: ChangePayment | None = None,
+    data: JSONBody[ChangePayment | None] = None,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response[ProcessedAnswer]:
     """Gives back what was captured."""
@@ -223,15 +226,18 @@ async def _change(
         headers=caller.headers,
     )
     told = shown(processed, ProcessedPayment)
-    operation = told.operation
-    pending = operation is not None and operation.status is OperationStatus.PENDING
     return _answer(
         ProcessedAnswer(
             data=told.payment, operation=told.operation, processed_at=told.processed_at
         ),
         processed.call,
-        status_code=202 if pending else 200,
+        status_code=status_code_of(told.operation),
     )
+
+
+def status_code_of(operation: Operation | None) -> int:
+    """202 while the processor's answer is outstanding, else 200."""
+    return 202 if operation and operation.status is OperationStatus.PENDING else 200
 
 
 def _check_filters(request: Request[None, None, State], filters: dict[str, Any]) -> None:

@@ -1,0 +1,217 @@
+"""Wrong fields of every kind, through both doors from one table: each is named, none repeated."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+CARD = "4539578763621486"
+CREATE = """
+mutation($input: PaymentInput!, $key: String) {
+  createPayment(payload: $input, idempotencyKey: $key) { paymentId }
+}
+"""
+
+Post = Callable[[str, object], httpx.Response]
+Told = Callable[[httpx.Response], tuple[Any, ...]]
+
+
+def invalid(*fields: str) -> tuple[Any, ...]:
+    return ("FIELD_INVALID", "INVALID_ARGUMENT", 400, list(fields), {})
+
+
+def rejected(*fields: str) -> tuple[Any, ...]:
+    return ("CARD_DATA_REJECTED", "INVALID_ARGUMENT", 400, list(fields), {})
+
+
+FIELD_ROWS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "an amount of nothing": ({"amount": ""}, ["amount"]),
+    "an amount of zero": ({"amount": "0.00"}, ["amount"]),
+    "a negative amount": ({"amount": "-1"}, ["amount"]),
+    "an amount with an exponent": ({"amount": "1e5"}, ["amount"]),
+    "an amount with an underscore": ({"amount": "1_000"}, ["amount"]),
+    "an amount that is no number": ({"amount": "NaN"}, ["amount"]),
+    "an amount in Arabic digits": ({"amount": "\u0661\u0660"}, ["amount"]),
+    "an amount with a leading zero": ({"amount": "01"}, ["amount"]),
+    "an amount with a space": ({"amount": " 1"}, ["amount"]),
+    "an amount of thirteen digits": ({"amount": "1234567890123"}, ["amount"]),
+    "more decimals than the currency has": ({"amount": "1.001"}, ["amount"]),
+    "decimals of a currency without": ({"amount": "1.0", "currency": "JPY"}, ["amount"]),
+    "an amount that is a JSON number": ({"amount": 10}, ["amount"]),
+    "an amount that is a JSON fraction": ({"amount": 10.5}, ["amount"]),
+    "an amount that is null": ({"amount": None}, ["amount"]),
+    "an unknown currency": ({"currency": "ZZZ"}, ["currency"]),
+    "gold": ({"currency": "XAU"}, ["currency"]),
+    "a currency that is a number": ({"currency": 1}, ["currency"]),
+    "no customer": ({"customer_id": ""}, ["customer_id"]),
+    "a customer too long": ({"customer_id": "x" * 256}, ["customer_id"]),
+    "a customer with NUL": ({"customer_id": "a\0b"}, ["customer_id"]),
+    "a customer with a line break": ({"customer_id": "a\nb"}, ["customer_id"]),
+    "a customer with a lone surrogate": ({"customer_id": "\ud800"}, ["customer_id"]),
+    "a customer that is a list": ({"customer_id": ["a"]}, ["customer_id"]),
+    "a payment method too long": ({"payment_method": "x" * 256}, ["payment_method"]),
+    "an unknown capture method": ({"capture_method": "later"}, ["capture_method"]),
+    "a capture method only for answers": ({"capture_method": "unknown"}, ["capture_method"]),
+    "a description too long": ({"description": "x" * 1001}, ["description"]),
+    "metadata of 51 entries": ({"metadata": {str(n): "" for n in range(51)}}, ["metadata"]),
+    "a metadata key too long": ({"metadata": {"k" * 41: ""}}, ["metadata[0]"]),
+    "a metadata value too long": ({"metadata": {"key": "v" * 501}}, ["metadata.key"]),
+    "a metadata value that is a number": ({"metadata": {"key": 1}}, ["metadata"]),
+    "metadata that is a string": ({"metadata": "key"}, ["metadata"]),
+    "a key too long": ({"idempotency_key": "k" * 256}, ["idempotency_key"]),
+    "a key that is empty": ({"idempotency_key": ""}, ["idempotency_key"]),
+    "a key beyond ASCII": ({"idempotency_key": "clé"}, ["idempotency_key"]),
+    "an unknown field": ({"amuont": "1"}, ["amuont"]),
+    "several wrong fields of one kind": (
+        {"amount": "x", "currency": "ZZZ", "customer_id": ""},
+        ["amount", "currency", "customer_id"],
+    ),
+    "several fields of the wrong type": (
+        {"amount": 1, "currency": 2, "description": 3},
+        ["amount", "currency", "description"],
+    ),
+}
+
+CARD_ROWS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "a card number as payment method": ({"payment_method": CARD}, ["payment_method"]),
+    "a card number in words": ({"description": f"card {CARD}."}, ["description"]),
+    "a card number in groups": (
+        {"description": "4539-5787-6362-1486"},
+        ["description"],
+    ),
+    "a card number in metadata": ({"metadata": {"note": CARD}}, ["metadata.note"]),
+    "a CVC by the name of its key": ({"metadata": {"cvc": "123"}}, ["metadata.cvc"]),
+}
+
+
+def rest_body(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"amount": "10.00", "customer_id": "cust123"} | fields
+
+
+def graphql_body(fields: dict[str, Any]) -> dict[str, Any]:
+    payload = rest_body(fields)
+    key = payload.pop("idempotency_key", None)
+    camel = {
+        "customer_id": "customerId",
+        "payment_method": "paymentMethod",
+        "capture_method": "captureMethod",
+    }
+    renamed = {camel.get(name, name): value for name, value in payload.items()}
+    return {"query": CREATE, "variables": {"input": renamed, "key": key}}
+
+
+@pytest.mark.parametrize(("fields", "wrong"), FIELD_ROWS.values(), ids=FIELD_ROWS)
+def test_rest_names_every_wrong_field(
+    post: Post, told: Told, fields: dict[str, Any], wrong: list[str]
+) -> None:
+    answer = post("/api/payments", rest_body(fields))
+    assert told(answer) == invalid(*wrong)
+
+
+@pytest.mark.parametrize(("fields", "wrong"), FIELD_ROWS.values(), ids=FIELD_ROWS)
+def test_graphql_names_every_wrong_field(
+    post: Post, told: Told, fields: dict[str, Any], wrong: list[str]
+) -> None:
+    answer = post("/graphql", graphql_body(fields))
+    assert told(answer) == invalid(*wrong)
+
+
+@pytest.mark.parametrize(("fields", "wrong"), CARD_ROWS.values(), ids=CARD_ROWS)
+def test_rest_refuses_card_data_without_repeating_it(
+    post: Post, told: Told, fields: dict[str, Any], wrong: list[str]
+) -> None:
+    answer = post("/api/payments", rest_body(fields))
+    assert told(answer) == rejected(*wrong)
+    assert CARD not in answer.text
+
+
+@pytest.mark.parametrize(("fields", "wrong"), CARD_ROWS.values(), ids=CARD_ROWS)
+def test_graphql_refuses_card_data_without_repeating_it(
+    post: Post, told: Told, fields: dict[str, Any], wrong: list[str]
+) -> None:
+    answer = post("/graphql", graphql_body(fields))
+    assert told(answer) == rejected(*wrong)
+    assert CARD not in answer.text
+
+
+@pytest.mark.parametrize("number", [int(CARD), [CARD], {"number": CARD}])
+def test_no_door_repeats_a_value_of_the_wrong_type(post: Post, number: object) -> None:
+    fields = {"payment_method": number}
+    answers = [
+        post("/api/payments", rest_body(fields)),
+        post("/graphql", graphql_body(fields)),
+    ]
+    assert not any(CARD in answer.text for answer in answers)
+
+
+UNKNOWN_IDS = {
+    "of a payment that is not": "01890000-0000-7000-8000-000000000000",
+    "that is none": "nothing",
+}
+
+
+@pytest.mark.parametrize("payment_id", UNKNOWN_IDS.values(), ids=UNKNOWN_IDS)
+def test_both_doors_know_no_payment_of_an_id(
+    post: Post, told: Told, rest: httpx.Client, payment_id: str
+) -> None:
+    query = {
+        "query": "query($id:String!){payment(paymentId:$id){amount}}",
+        "variables": {"id": payment_id},
+    }
+    expected: tuple[Any, ...] = ("PAYMENT_NOT_FOUND", "NOT_FOUND", 404, [], {})
+    assert told(rest.get(f"/api/payments/{payment_id}")) == expected
+    assert told(post("/graphql", query)) == expected
+
+
+@pytest.mark.parametrize("payment_id", ["%00", "x" * 256])
+def test_an_id_that_cannot_be_one_is_a_wrong_field(
+    told: Told, rest: httpx.Client, payment_id: str
+) -> None:
+    assert told(rest.get(f"/api/payments/{payment_id}")) == invalid("payment_id")
+
+
+@pytest.mark.parametrize("merchant_id", ["UPPER", "a b", "x" * 65, "clé"])
+def test_a_merchant_that_cannot_be_one_is_a_wrong_field(
+    told: Told, rest: httpx.Client, merchant_id: str
+) -> None:
+    answer = rest.get("/api/payments", headers={b"X-Merchant-Id": merchant_id.encode()})
+    assert told(answer) == invalid("x-merchant-id")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "wrong"),
+    [
+        ({"page_size": "many"}, ["page_size"]),
+        ({"page_size": "-1"}, ["page_size"]),
+        ({"page_token": "nothing"}, ["page_token"]),
+        ({"status": "done"}, ["status"]),
+        ({"status": "unknown"}, ["status"]),
+        ({"created_from": "yesterday"}, ["created_from"]),
+        ({"created_before": "2026-01-01T00:00:00"}, ["created_before"]),
+        ({"customer": "ann"}, ["customer"]),
+        ({"page_size": "x", "status": "x"}, ["page_size", "status"]),
+    ],
+)
+def test_a_list_names_every_wrong_parameter(
+    told: Told, rest: httpx.Client, parameters: dict[str, str], wrong: list[str]
+) -> None:
+    assert told(rest.get("/api/payments", params=parameters)) == invalid(*wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        ("first: 0", "first"),
+        ("first: -1", "first"),
+        ('first: "1"', "first"),
+        ('after: "nothing"', "page_token"),
+        ("status: done", "status"),
+        ("status: unknown", "status"),
+    ],
+)
+def test_a_connection_names_the_wrong_argument(
+    post: Post, told: Told, arguments: str, wrong: str
+) -> None:
+    document = f"{{ payments({arguments}) {{ edges {{ cursor }} }} }}"
+    assert told(post("/graphql", {"query": document})) == invalid(wrong)
