@@ -22,6 +22,8 @@ START_LIMIT_SECONDS = 60
 STOP_LIMIT_SECONDS = 15
 POLL_SECONDS = 0.02
 CALL_LIMIT_SECONDS = 30
+NOWHERE = "127.0.0.1:1"
+"""A target at which nothing ever listens."""
 
 # A test run that is killed leaves nothing behind: the kernel sends SIGTERM (15) to the service when
 # its parent is gone (PR_SET_PDEATHSIG is 1). This outlives exec and runs no code after a fork.
@@ -128,6 +130,14 @@ def mock(
     folder = tmp_path_factory.mktemp("requestor-mock")
     target = f"127.0.0.1:{payment_server.ready['grpc_port']}"
     with running(folder, mock_command, "serve", "--port=0", PAYMENT_TARGET=target) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def lonely_mock(mock_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A mock whose payment service is away."""
+    folder = tmp_path_factory.mktemp("lonely-mock")
+    with running(folder, mock_command, "serve", "--port=0", PAYMENT_TARGET=NOWHERE) as service:
         yield service
 
 

@@ -40,10 +40,10 @@ def test_the_version_is_the_packages(mock_command: Path) -> None:
     assert run(mock_command, "version").stdout == f"{version('requestor-mock')}\n"
 
 
-def test_the_ready_file_tells_port_and_process(start_mock: Start) -> None:
-    mock = start_mock(NOWHERE)
-    assert mock.ready == {"http_port": mock.ready["http_port"], "pid": mock.process.pid}
-    assert httpx.get(f"{mock.url}/health").status_code == 503
+def test_the_ready_file_tells_port_and_process(lonely_mock: Any) -> None:
+    port = lonely_mock.ready["http_port"]
+    assert lonely_mock.ready == {"http_port": port, "pid": lonely_mock.process.pid}
+    assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 503
 
 
 def test_a_taken_port_is_named_with_its_setting(mock_command: Path) -> None:
@@ -93,9 +93,9 @@ def test_nothing_that_callers_send_is_logged(start_mock: Start) -> None:
 
 
 def test_the_healthcheck_fails_while_the_payment_service_is_away(
-    start_mock: Start, mock_command: Path
+    lonely_mock: Any, mock_command: Path
 ) -> None:
-    port = str(start_mock(NOWHERE).ready["http_port"])
+    port = str(lonely_mock.ready["http_port"])
     ended = run(mock_command, "healthcheck", REQUESTOR_HTTP_PORT=port)
     assert ended.returncode == 1
     assert json.loads(ended.stdout)["payment_service"] == "unreachable"

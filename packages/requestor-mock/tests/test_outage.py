@@ -22,26 +22,22 @@ def free_port() -> int:
         return port
 
 
-def test_rest_tells_that_the_service_is_away(start_mock: Start) -> None:
-    mock = start_mock(f"127.0.0.1:{free_port()}")
-    answer = httpx.post(f"{mock.url}/api/payments", json=BODY)
+def test_rest_tells_that_the_service_is_away(lonely_mock: Any) -> None:
+    answer = httpx.post(f"{lonely_mock.url}/api/payments", json=BODY)
     told = answer.json()
     assert (answer.status_code, told["status"], told["success"]) == (503, 503, False)
     assert (told["code"], told["errors"]) == ("UNAVAILABLE", [])
 
 
-def test_graphql_tells_that_the_service_is_away(start_mock: Start) -> None:
-    mock = start_mock(f"127.0.0.1:{free_port()}")
+def test_graphql_tells_that_the_service_is_away(lonely_mock: Any) -> None:
     document = '{ payment(paymentId: "1") { amount } }'
-    told = httpx.post(f"{mock.url}/graphql", json={"query": document}).json()
+    told = httpx.post(f"{lonely_mock.url}/graphql", json={"query": document}).json()
     assert told["data"] == {"payment": None}
     assert told["errors"][0]["extensions"]["http_status"] == 503
 
 
-def test_no_answer_tells_where_the_service_was_looked_for(start_mock: Start) -> None:
-    port = free_port()
-    mock = start_mock(f"127.0.0.1:{port}")
-    assert str(port) not in httpx.get(f"{mock.url}/api/payments").text
+def test_no_answer_tells_where_the_service_was_looked_for(lonely_mock: Any) -> None:
+    assert "127.0.0.1" not in httpx.get(f"{lonely_mock.url}/api/payments").text
 
 
 def test_the_health_is_bounded_when_the_service_hangs(start_mock: Start) -> None:

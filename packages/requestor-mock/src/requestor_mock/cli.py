@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import logging
 import os
+import socket
 import sys
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -18,6 +19,8 @@ from requestor_mock.settings import SettingInvalid, Settings
 
 HEALTHCHECK_LIMIT_SECONDS: Final = 3.0
 """The service bounds its own question to one second; a container's check waits a few."""
+BACKLOG: Final = 2_048
+"""Connections that wait for us; the kernel cuts it to its own limit."""
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to knock instead
 
 
@@ -36,21 +39,21 @@ def main() -> None:
 )
 def serve(host: str | None, port: int | None, ready_file: Path | None) -> None:
     """Serve until SIGTERM or SIGINT."""
-    from requestor_mock import serving
-
     settings = _settings()
     settings = replace(
         settings,
         host=settings.host if host is None else host,
         http_port=settings.http_port if port is None else port,
     )
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    try:
-        with serving.bind(settings) as listener:
-            bound = replace(settings, http_port=listener.getsockname()[1])
-            _run(serving.serve(bound, listener, partial(_announce, bound, ready_file)))
-    except (serving.PortUnusable, ValueError) as error:
-        raise click.ClickException(str(error)) from error
+    with _bound(settings) as listener:  # before the slow imports: a taken port is told at once
+        from requestor_mock.serving import serve_until_signal
+
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+        settings = replace(settings, http_port=listener.getsockname()[1])
+        try:
+            _run(serve_until_signal(settings, listener, partial(_announce, settings, ready_file)))
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
 
 
 @main.command()
@@ -85,6 +88,18 @@ def _settings() -> Settings:
         return Settings.from_environment(os.environ)
     except SettingInvalid as error:
         raise click.ClickException(str(error)) from None
+
+
+def _bound(settings: Settings) -> socket.socket:
+    address = (settings.host, settings.http_port)
+    try:
+        family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise click.ClickException(
+            f"Port {settings.http_port} on {settings.host} cannot be used ({error.strerror})."
+            " Choose another with REQUESTOR_HTTP_PORT or --port."
+        ) from None
 
 
 def _announce(settings: Settings, ready_file: Path | None) -> None:

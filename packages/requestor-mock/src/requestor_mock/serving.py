@@ -1,4 +1,4 @@
-"""Serves the application with uvicorn until a signal: binds, says when it is ready, and stops."""
+"""Serves the application with uvicorn until a signal: says when it is ready, and stops in time."""
 
 import asyncio
 import json
@@ -17,31 +17,11 @@ from requestor_mock.settings import Settings
 
 STOP_LIMIT_SECONDS: Final = 1
 """How long requests under way may still take when the program is told to stop."""
-BACKLOG: Final = 2_048
-"""Connections that wait for us; the kernel cuts it to its own limit."""
 
 
-class PortUnusable(Exception):
-    """The address cannot be bound; the text is meant for the user."""
-
-
-def bind(settings: Settings) -> socket.socket:
-    """The listening socket, made before anything else, so that a taken port is told at once.
-
-    Raises PortUnusable.
-    """
-    address = (settings.host, settings.http_port)
-    try:
-        family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server(address, family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise PortUnusable(
-            f"Port {settings.http_port} on {settings.host} cannot be used ({error.strerror})."
-            " Choose another with REQUESTOR_HTTP_PORT or --port."
-        ) from error
-
-
-async def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
+async def serve_until_signal(
+    settings: Settings, listener: socket.socket, ready: Callable[[], None]
+) -> None:
     """Serves on `listener` until SIGTERM or SIGINT; calls `ready` once it does.
 
     Raises ValueError for a payment target that makes no sense.
