@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone prints them; the help is made from the ## comments.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test protos build up down logs clean test-container fmt
+.PHONY: help dev test protos build up down logs check-stack clean test-container fmt
 
 PYTHON ?= python3
 # uv from PATH, or a private one: a machine with CPython and its venv module needs nothing else.
@@ -34,6 +34,9 @@ down: ## Stop the containers; the data stays
 
 logs: ## Follow the containers' logs
 	docker compose --profile '*' logs --follow
+
+check-stack: | $(UV) ## Drive what `make dev` or `make up` runs from outside: REST, GraphQL, gRPC
+	@$(UV) run --quiet --script scripts/check_stack.py
 
 test-container: ## payment-server's tests inside its image, against the stack's own PostgreSQL
 	docker compose --profile test run --build --rm payment-service-test
