@@ -6,9 +6,9 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
-import threading
+import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,9 +16,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
-from litestar import Litestar, get
-from litestar.params import FromPath
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from payment_server.api import pages
@@ -41,31 +38,21 @@ PATIENCE_SECONDS = 20
 """For a browser's first page on a busy machine."""
 
 
-@get("/v1/payments")
-async def list_payments() -> list[str]:
-    """Lists payments."""
-    return []
-
-
-@get("/v1/payments/{payment_id:str}")
-async def read_payment(payment_id: FromPath[str]) -> dict[str, str]:
-    """Reads a payment."""
-    return {"payment_id": payment_id}
-
-
 @pytest.fixture(scope="module")
-def origin() -> Iterator[str]:
-    app = Litestar(
-        [list_payments, read_payment, pages.assets_router],
-        openapi_config=pages.openapi_config("Payments", "0.1.0"),
-    )
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # who comes early waits in its queue
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield "http://127.0.0.1:{}".format(*listener.getsockname()[1:])
-        server.should_exit = True
-        thread.join(PATIENCE_SECONDS)
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The service as `make dev` runs it."""
+    ready = tmp_path_factory.mktemp("server") / "ready.json"
+    command = Path(sys.executable).parent / "payment-server"
+    ports = ("--grpc-port=0", "--http-port=0", f"--ready-file={ready}")
+    with subprocess.Popen([command, "dev", "--ephemeral", *ports]) as server:
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while not ready.exists() and server.poll() is None and time.monotonic() < give_up:
+            time.sleep(0.05)
+        try:
+            assert ready.exists(), "payment-server did not start; pytest shows what it printed"
+            yield f"http://127.0.0.1:{json.loads(ready.read_text())['http_port']}"
+        finally:
+            server.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +119,8 @@ def test_a_page_has_nothing_to_complain_about(visit: Callable[[str], Visit], pat
 
 def test_scalar_sends_a_test_request_to_its_own_origin(browser: Browser, origin: str) -> None:
     page = open_page(browser, f"{origin}/docs").page
-    page.get_by_role("button", name="(get /v1/payments)").click()
-    with page.expect_response(f"{origin}/v1/payments*") as answer:
+    page.get_by_role("button", name="(get /health)").click()
+    with page.expect_response(f"{origin}/health") as answer:
         page.get_by_role("button", name="Send get request").click()
     assert answer.value.ok
 
@@ -194,7 +181,7 @@ def test_the_wheel_brings_every_asset_along(tmp_path: Path) -> None:
     package = Path(__file__).parent.parent
     subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path, package], check=True)
     (wheel,) = tmp_path.glob("*.whl")
-    source = package / "src"
+    source = Path(pages.__file__).parents[2]
     assets = {path.relative_to(source).as_posix() for path in pages.FILES.values()}
     with zipfile.ZipFile(wheel) as packed:
         assert assets <= set(packed.namelist())

@@ -56,9 +56,10 @@ CONTENT_SECURITY_POLICY: Final = (
     "base-uri 'none'; form-action 'none'"
 )
 
-# All of Scalar that would talk to its makers, turned off.
 SCALAR_OPTIONS: Final = MappingProxyType(
     {
+        "defaultOpenAllTags": True,
+        # All of Scalar that would talk to its makers, turned off:
         "agent": {"disabled": True},
         "hideClientButton": True,
         "mcp": {"disabled": True},
