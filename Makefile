@@ -45,9 +45,8 @@ test-container: ## payment-server's tests inside its image, against the stack's 
 clean: ## Remove build output, environments, caches, and this stack's containers and volumes
 	@if docker info >/dev/null 2>&1; then docker compose --profile '*' down --volumes --remove-orphans; \
 	else echo 'No Docker Engine answers: containers and volumes are left alone.'; fi
-	rm -rf dist build packages/*/dist .venv .envs .uv .mypy_cache .ruff_cache .pytest_cache \
-	  .import_linter_cache .hypothesis
-	find packages scripts -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf dist build .venv .envs .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find packages scripts -depth \( -name __pycache__ -o -name '.*_cache' -o -name .hypothesis \) -exec rm -rf {} +
 
 fmt: | $(UV) ## Format the code and mend what the linter can
 	@UV_PROJECT_ENVIRONMENT=.envs/check $(UV) run --frozen --only-group check ruff format .
