@@ -189,6 +189,7 @@ def test_a_merchant_that_cannot_be_one_is_a_wrong_field(
         ({"status": "unknown"}, ["status"]),
         ({"created_from": "yesterday"}, ["created_from"]),
         ({"created_before": "2026-01-01T00:00:00"}, ["created_before"]),
+        ({"created_from": "0001-01-01T00:00:00+14:00"}, ["created_from"]),
         ({"customer": "ann"}, ["customer"]),
         ({"page_size": "x", "status": "x"}, ["page_size", "status"]),
     ],

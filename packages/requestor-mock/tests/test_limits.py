@@ -1,5 +1,6 @@
 """What is too much, and what stays fast."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,10 +11,13 @@ from strawberry.extensions.validation_cache import _get_validate_cache
 from payment_client import AsyncPaymentClient
 from requestor_mock.bodies import LIMIT_BYTES
 from requestor_mock.caller import Caller
-from requestor_mock.graphql import CACHED_DOCUMENTS, MAX_ALIASES, MAX_DEPTH, MAX_TOKENS, SCHEMA
+from requestor_mock.graphql import CACHED_DOCUMENTS, SCHEMA
+from requestor_mock.graphql_limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
 from requestor_mock.graphql_schema import Context
 
 Ask = Callable[..., httpx.Response]
+PATIENCE_SECONDS = 5
+"""Walked into one by one, the fragments would take longer than the world will last."""
 JSON = {"Content-Type": "application/json"}
 
 
@@ -43,32 +47,57 @@ def test_a_body_at_the_limit_is_taken(rest: httpx.Client) -> None:
     }
 
 
-def refusal_of(answer: httpx.Response) -> str:
-    (error,) = answer.json()["errors"]
-    assert error["extensions"]["reason"] == "MALFORMED_REQUEST"
-    message: str = error["message"]
-    return message
+def messages(answer: httpx.Response) -> list[str]:
+    errors = answer.json()["errors"]
+    assert {error["extensions"]["reason"] for error in errors} == {"MALFORMED_REQUEST"}
+    return [error["message"] for error in errors]
 
 
 def test_a_document_that_is_too_deep_is_refused(ask: Ask) -> None:
     document = "{ payments { edges { node " + "{ decline " * MAX_DEPTH + "}" * MAX_DEPTH + "}}}"
-    assert "depth" in " ".join(error["message"] for error in ask(document).json()["errors"])
+    told = messages(ask(document))
+    assert f"the operation has a depth of 11; at most {MAX_DEPTH} is allowed" in told
 
 
 def test_a_document_with_too_many_aliases_is_refused(ask: Ask) -> None:
-    aliased = " ".join(f"a{n}: __typename" for n in range(MAX_ALIASES + 1))
-    assert "aliases" in refusal_of(ask(f"{{ {aliased} }}"))
+    aliased = " ".join(f"a{n}: __typename" for n in range(16))
+    told = messages(ask(f"{{ {aliased} }}"))
+    assert told == [f"the operation has 16 aliases; at most {MAX_ALIASES} are allowed"]
 
 
-def test_aliases_in_fragments_count(ask: Ask) -> None:
-    half = " ".join(f"a{n}: __typename" for n in range(MAX_ALIASES // 2 + 1))
-    other = half.replace("a", "b").replace("b:", "a:").replace("typenbme", "typename")
-    fragments = f"fragment A on Query {{ {half} }} fragment B on Query {{ {other} }}"
-    assert "aliases" in refusal_of(ask(f"{{ ...A ...B }} {fragments}"))
+def test_as_many_aliases_as_allowed_are_taken(ask: Ask) -> None:
+    aliased = " ".join(f"a{n}: __typename" for n in range(MAX_ALIASES))
+    assert "errors" not in ask(f"{{ {aliased} }}").json()
+
+
+def test_aliases_in_fragments_count_as_often_as_they_are_spread(ask: Ask) -> None:
+    fragment = "fragment F on Payment { " + " ".join(f"a{n}: amount" for n in range(7)) + " }"
+    roots = " ".join(f'r{n}: payment(paymentId: "1") {{ ...F }}' for n in range(2))
+    told = messages(ask(f"{{ {roots} }} {fragment}"))
+    assert told == [f"the operation has 16 aliases; at most {MAX_ALIASES} are allowed"]
+
+
+@pytest.mark.parametrize("operation", ["query", "mutation"])
+def test_fragments_that_double_each_other_take_no_time(ask: Ask, operation: str) -> None:
+    root = operation.capitalize()
+    levels = range(90)
+    doubling = [f"fragment F{n} on {root} {{ ...F{n + 1} ...F{n + 1} }}" for n in levels]
+    last = f"fragment F90 on {root} {{ a: __typename }}"
+    began = time.monotonic()
+    told = messages(ask(" ".join([f"{operation} {{ ...F0 }}", *doubling, last])))
+    assert time.monotonic() - began < PATIENCE_SECONDS
+    assert "aliases" in told[0]
 
 
 def test_a_document_with_too_many_tokens_is_refused(ask: Ask) -> None:
-    assert "tokens" in refusal_of(ask("{" + "__typename " * MAX_TOKENS + "}"))
+    (told,) = messages(ask("{" + "__typename " * MAX_TOKENS + "}"))
+    assert "tokens" in told
+
+
+def test_introspection_in_circles_is_refused(ask: Ask) -> None:
+    circle = "{ type { fields " * 5
+    document = f"{{ __schema {{ types {{ fields {circle} {{ name }} {'}}' * 5} }} }} }}"
+    assert messages(ask(document)) == ["Maximum introspection depth exceeded"]
 
 
 async def test_a_known_document_is_not_validated_again() -> None:

@@ -67,16 +67,48 @@ def test_a_syntax_error_repeats_no_token(post: Post, told: Told) -> None:
     assert CARD not in answer.text
 
 
-def test_wrong_literals_in_a_document_are_named(post: Post, told: Told) -> None:
-    document = "mutation { createPayment(payload: {amount: 10, nothing: 1}) { amount } }"
-    answer = post("/graphql", {"query": document})
-    assert told(answer) == (
-        "FIELD_INVALID",
-        "INVALID_ARGUMENT",
-        400,
+LITERALS = {
+    "a number and an unknown field": (
+        "mutation { createPayment(payload: {amount: 10, nothing: 1}) { amount } }",
         ["amount", "nothing"],
-        {},
-    )
+    ),
+    "metadata of numbers": (
+        'mutation { createPayment(payload: {amount: "1", metadata: {a: 1}}) { amount } }',
+        ["metadata"],
+    ),
+    "a string for an enum": ('{ payments(status: "created") { edges { cursor } } }', ["status"]),
+    "a word for a string": ("{ payment(paymentId: word) { amount } }", ["payment_id"]),
+    "a string in a directive": (
+        f'{{ payment(paymentId: "1") @include(if: "{CARD}") {{ amount }} }}',
+        ["if"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("document", "wrong"), LITERALS.values(), ids=LITERALS)
+def test_wrong_literals_in_a_document_are_named(
+    post: Post, told: Told, document: str, wrong: list[str]
+) -> None:
+    answer = post("/graphql", {"query": document})
+    assert told(answer) == ("FIELD_INVALID", "INVALID_ARGUMENT", 400, wrong, {})
+    assert CARD not in answer.text
+
+
+VARIABLES: dict[str, tuple[str, object, str]] = {
+    "of the wrong type": ("$v: Int!){ payments(first: $v)", CARD, "first"),
+    "that are null": ("$v: Int){ payments(first: $v)", None, "first"),
+    "in a directive": ("$v: Boolean!){ payments @include(if: $v)", CARD, "if"),
+}
+
+
+@pytest.mark.parametrize(("start", "value", "wrong"), VARIABLES.values(), ids=VARIABLES)
+def test_wrong_variables_are_named(
+    post: Post, told: Told, start: str, value: object, wrong: str
+) -> None:
+    document = f"query({start} {{ edges {{ cursor }} }} }}"
+    answer = post("/graphql", {"query": document, "variables": {"v": value}})
+    assert told(answer) == ("FIELD_INVALID", "INVALID_ARGUMENT", 400, [wrong], {})
+    assert CARD not in answer.text
 
 
 def test_a_path_that_is_not_there_is_a_problem(told: Told, rest: httpx.Client) -> None:

@@ -3,7 +3,8 @@ value is ever repeated in an answer."""
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, get_args
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import msgspec
 from litestar import Request
@@ -91,7 +92,13 @@ def _flaw_of(value: object, annotation: Any) -> str | None:
 
 def _struct_in(annotation: Any) -> type[msgspec.Struct]:
     """The struct of `Struct` or `Struct | None`."""
-    kinds = (annotation, *get_args(annotation))
-    return next(
-        kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-    )
+    kinds = (kind for kind in _kinds_in(annotation) if isinstance(kind, type))
+    return next(kind for kind in kinds if issubclass(kind, msgspec.Struct))
+
+
+def _kinds_in(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation is made of, from the outside in."""
+    yield annotation
+    if get_origin(annotation) in (Annotated, UnionType, Union):
+        for each in get_args(annotation):
+            yield from _kinds_in(each)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final, Literal, NamedTuple
 
 import msgspec
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 
 from payment_client import FieldViolation, Internal, PaymentError
 
@@ -68,6 +68,8 @@ _OWN: Final = {
 }
 """The reasons that arise here, before the payment service is asked."""
 
+_GONE: Final = "client disconnected prematurely"
+"""What Litestar raises when a caller leaves within its own request, which is no fault of ours."""
 _REASON_OF_STATUS: Final = {
     404: "PATH_NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
@@ -86,7 +88,8 @@ def facts_of(error: BaseException, request_id: str) -> Facts:
     if isinstance(error, HTTPException) and error.status_code < 500:
         reason = _REASON_OF_STATUS.get(error.status_code, "MALFORMED_REQUEST")
         return _own(reason, _OWN[reason].title, request_id)
-    _log_fault(error, request_id)
+    if not (isinstance(error, InternalServerException) and error.detail == _GONE):
+        _log_fault(error, request_id)
     return _own("INTERNAL_ERROR", _OWN["INTERNAL_ERROR"].title, request_id)
 
 

@@ -7,13 +7,9 @@ import msgspec
 import strawberry
 from graphql import (
     DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLError,
     GraphQLSyntaxError,
-    InlineFragmentNode,
-    SelectionSetNode,
+    ValueNode,
     get_operation_ast,
     parse,
 )
@@ -23,10 +19,8 @@ from litestar.di import NamedDependency
 from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import (
     AddValidationRules,
-    MaxAliasesLimiter,
     MaxTokensLimiter,
     ParserCache,
-    QueryDepthLimiter,
     SchemaExtension,
     ValidationCache,
 )
@@ -40,19 +34,11 @@ from requestor_mock.bodies import parse_json
 from requestor_mock.caller import Caller, IdempotencyKeyHeader, replay_headers, request_id_of
 from requestor_mock.errors import Refused, extensions, facts_of, fields_invalid
 from requestor_mock.graphql_inputs import wrong_arguments
+from requestor_mock.graphql_limits import MAX_TOKENS, Measure, WithinLimits
 from requestor_mock.graphql_schema import CONFIG, Context, Mutation, Query
 
-MAX_DEPTH: Final = 8  # payments, edges, node, decline and a field are five
-MAX_ALIASES: Final = 15  # each aliased field at the root is a call of its own
-MAX_TOKENS: Final = 1_000  # introspection has 163, all of a payment about 60
 CACHED_DOCUMENTS: Final = 128  # a program sends a handful; at this many a cache stays below 10 MB
 
-# Built once: the cache of validations is keyed by these very classes, and each limiter makes new
-# ones whenever it is made.
-_LIMITS: Final = (
-    QueryDepthLimiter(max_depth=MAX_DEPTH).validation_rules
-    + MaxAliasesLimiter(max_alias_count=MAX_ALIASES).validation_rules
-)
 _QUERIES: Final = frozenset({OperationType.QUERY})
 _ALL: Final = frozenset({OperationType.QUERY, OperationType.MUTATION})
 
@@ -75,28 +61,11 @@ class _OneMeaning(SchemaExtension):
 
 
 def _count_mutations(document: DocumentNode, operation_name: str | None) -> int:
-    """How many mutation fields the operation has, through fragments and whatever is skipped."""
+    """How many mutation fields the operation has, whatever it skips."""
     operation = get_operation_ast(document, operation_name)
     if operation is None or operation.operation.value != "mutation":
         return 0
-    fragments = {
-        each.name.value: each.selection_set
-        for each in document.definitions
-        if isinstance(each, FragmentDefinitionNode)
-    }
-
-    def fields_in(selections: SelectionSetNode) -> int:
-        total = 0
-        for each in selections.selections:
-            if isinstance(each, FieldNode):
-                total += 1
-            elif isinstance(each, FragmentSpreadNode):
-                total += fields_in(fragments[each.name.value])
-            elif isinstance(each, InlineFragmentNode):
-                total += fields_in(each.selection_set)
-        return total
-
-    return fields_in(operation.selection_set)
+    return Measure(document).size_of(operation.selection_set).fields
 
 
 class _Schema(strawberry.Schema):
@@ -111,7 +80,7 @@ SCHEMA: Final = _Schema(
     mutation=Mutation,
     config=CONFIG,
     extensions=[
-        lambda: AddValidationRules([*_LIMITS]),
+        lambda: AddValidationRules([WithinLimits]),
         lambda: MaxTokensLimiter(max_token_count=MAX_TOKENS),
         lambda: ParserCache(maxsize=CACHED_DOCUMENTS),
         lambda: ValidationCache(maxsize=CACHED_DOCUMENTS),
@@ -192,23 +161,19 @@ async def _execute(
 
 def _body(result: ExecutionResult, asked: _Asked, request_id: str) -> dict[str, Any]:
     errors = result.errors or []
-    executed = [error for error in errors if error.path is not None]
     body: dict[str, Any] = {}
     if errors:
-        body["errors"] = [
-            *(_told(error, error.original_error or error, request_id) for error in executed),
-            *_refusals([each for each in errors if each.path is None], asked, request_id),
-        ]
-    if not errors or executed:  # by the specification no data at all where nothing was executed
-        body["data"] = result.data
+        body["errors"] = list(_told_errors(errors, asked, request_id))
+    if not errors or any(error.path is not None for error in errors):
+        body["data"] = result.data  # by the specification there is none if nothing was executed
     return body
 
 
-def _refusals(
+def _told_errors(
     errors: list[GraphQLError], asked: _Asked, request_id: str
 ) -> Iterator[dict[str, Any]]:
-    """Errors of a request that was not executed: their words are ours wherever the library's
-    could repeat a value."""
+    """A failed call as what it failed with; what the library itself found, in words of ours
+    wherever its own could repeat a value."""
     wrong: list[FieldViolation] | None = None
     for error in errors:
         cause = error.original_error
@@ -219,7 +184,15 @@ def _refusals(
         elif wrong is None and (wrong := _wrong_arguments(asked)):
             yield _told(error, fields_invalid(wrong), request_id)
         elif not wrong:
-            yield _told(error, Refused("MALFORMED_REQUEST", error.message), request_id)
+            yield _told(error, Refused("MALFORMED_REQUEST", _without_value(error)), request_id)
+
+
+def _without_value(error: GraphQLError) -> str:
+    of_a_literal = any(isinstance(node, ValueNode) for node in error.nodes or ())
+    of_a_variable = error.original_error is not None
+    if of_a_literal or of_a_variable:
+        return "a value is not of the type that the schema asks for"
+    return error.message
 
 
 def _without_token(error: GraphQLSyntaxError) -> str:

@@ -6,19 +6,27 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graphql import (
+    DirectiveNode,
     DocumentNode,
+    EnumValueNode,
     FieldNode,
+    GraphQLArgument,
     GraphQLError,
     GraphQLInputObjectType,
     GraphQLInputType,
     GraphQLNonNull,
     GraphQLSchema,
+    ObjectValueNode,
     OperationDefinitionNode,
+    StringValueNode,
     TypeInfo,
     TypeInfoVisitor,
     Undefined,
+    ValueNode,
+    VariableNode,
     Visitor,
     assert_leaf_type,
+    is_enum_type,
     is_required_argument,
     is_required_input_field,
     value_from_ast_untyped,
@@ -36,28 +44,53 @@ def wrong_arguments(
     types = TypeInfo(schema)
     found: dict[FieldViolation, None] = {}
 
+    def judge(node: FieldNode | DirectiveNode, arguments: Mapping[str, GraphQLArgument]) -> None:
+        given = {each.name.value: _plain(each.value, values) for each in node.arguments or ()}
+        for name, argument in arguments.items():
+            value = given.get(name, Undefined)
+            if value is not Undefined or is_required_argument(argument):
+                found.update(dict.fromkeys(_judge(name, value, argument.type)))
+
     class Arguments(Visitor):
         def enter_field(self, node: FieldNode, *_: object) -> None:
-            definition = types.get_field_def()
-            if definition is None:
-                return
-            given = {
-                argument.name.value: value_from_ast_untyped(argument.value, values)
-                for argument in node.arguments or ()
-            }
-            for name, argument in definition.args.items():
-                value = given.get(name, Undefined)
-                if value is not Undefined or is_required_argument(argument):
-                    found.update(dict.fromkeys(_judge(name, value, argument.type)))
+            if definition := types.get_field_def():
+                judge(node, definition.args)
+
+        def enter_directive(self, node: DirectiveNode, *_: object) -> None:
+            if definition := types.get_directive():
+                judge(node, definition.args)
 
     values = {**_defaults(document), **variables}
     visit(document, TypeInfoVisitor(types, Arguments()))
     return list(found)
 
 
+class _Quoted(str):
+    """A string literal, which is no member of an enum even if it is spelled like one."""
+
+
+class _Word(str):
+    """An enum literal, which is no string."""
+
+
+def _plain(node: ValueNode, variables: Mapping[str, Any]) -> Any:
+    """The value that a literal stands for; Undefined for a variable that is not given."""
+    match node:
+        case VariableNode():
+            return variables.get(node.name.value, Undefined)
+        case ObjectValueNode():
+            return {each.name.value: _plain(each.value, variables) for each in node.fields}
+        case StringValueNode():
+            return _Quoted(node.value)
+        case EnumValueNode():
+            return _Word(node.value)
+        case _:
+            return value_from_ast_untyped(node, dict(variables))
+
+
 def _defaults(document: DocumentNode) -> dict[str, Any]:
     return {
-        variable.variable.name.value: value_from_ast_untyped(variable.default_value)
+        variable.variable.name.value: _plain(variable.default_value, {})
         for operation in document.definitions
         if isinstance(operation, OperationDefinitionNode)
         for variable in operation.variable_definitions or ()
@@ -78,7 +111,10 @@ def _judge(name: str, value: Any, kind: GraphQLInputType) -> Iterator[FieldViola
         return
     try:
         assert_leaf_type(kind).parse_value(value)
-    except (GraphQLError, ValueError):
+        fits = not isinstance(value, _Quoted if is_enum_type(kind) else _Word)
+    except GraphQLError:
+        fits = False
+    if not fits:
         yield _violation(name, f"must be of the type {kind}")
 
 

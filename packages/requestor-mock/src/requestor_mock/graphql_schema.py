@@ -6,6 +6,7 @@ from inspect import getdoc
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import strawberry
+from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
 
 from payment_client import (
@@ -50,7 +51,7 @@ strawberry.enum(Action, description=Action.__doc__, graphql_name_from="value")
 def _string_map(value: object) -> dict[str, str]:
     if isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
         return value
-    raise ValueError("must be an object whose values are strings")
+    raise GraphQLError("must be an object whose values are strings")
 
 
 CONFIG: Final = StrawberryConfig(

@@ -1,7 +1,7 @@
 """The REST door: each handler is one call of payment-client and the shape of its answer."""
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
@@ -249,12 +249,24 @@ def _check_filters(request: Request[None, None, State], filters: dict[str, Any])
     if filters["status"] is PaymentStatus.UNKNOWN:
         found.append(FieldViolation(field="status", message="cannot be unknown"))
     found += [
-        FieldViolation(field=name, message="needs an offset, such as Z")
+        FieldViolation(field=name, message=flaw)
         for name in ("created_from", "created_before")
-        if filters[name] is not None and filters[name].utcoffset() is None
+        if (flaw := _flaw_of_time(filters[name]))
     ]
     if found:
         raise fields_invalid(found)
+
+
+def _flaw_of_time(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    if moment.utcoffset() is None:
+        return "needs an offset, such as Z"
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        return "is out of range"
+    return None
 
 
 _Answer = TypeVar("_Answer")
