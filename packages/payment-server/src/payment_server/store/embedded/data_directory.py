@@ -68,8 +68,12 @@ class DataDirectory:
 
     def remove(self) -> None:
         """Removes all of it, as far as the system lets us."""
-        for folder in (self.socket_directory, self.path):
-            shutil.rmtree(folder, ignore_errors=True)
+        self.remove_socket_directory()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def remove_socket_directory(self) -> None:
+        """Removes the folder of the socket, which may lie among the temporary files."""
+        shutil.rmtree(self.socket_directory, ignore_errors=True)
 
     def hold(self) -> int:
         """Takes the folder until the descriptor is closed or we die. Raises DataDirectoryInUse.

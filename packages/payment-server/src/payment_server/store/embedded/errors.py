@@ -74,13 +74,13 @@ class StartFailed(EmbeddedPostgresError):
 
 
 class KeepsCrashing(EmbeddedPostgresError):
-    """PostgreSQL ended by itself more than `restarts` times within `window_seconds`."""
+    """After `restarts` restarts within `window_seconds` it is down again; `trouble` says why."""
 
-    def __init__(self, restarts: int, window_seconds: float, log_tail: str) -> None:
+    def __init__(self, restarts: int, window_seconds: float, trouble: str) -> None:
         self.restarts = restarts
         self.window_seconds = window_seconds
-        self.log_tail = log_tail
+        self.trouble = trouble
         super().__init__(
-            f"PostgreSQL ended again after {restarts} restarts within {window_seconds:.0f} s; "
-            f"giving up\n{log_tail}"
+            f"PostgreSQL is down again after {restarts} restarts within {window_seconds:.0f} s, "
+            f"and is given up: {trouble}"
         )

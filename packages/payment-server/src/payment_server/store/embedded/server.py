@@ -4,7 +4,6 @@ It must never leave a server behind, and never let one start on data that anothe
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -155,6 +154,7 @@ class EmbeddedPostgres:
             log.error("PostgreSQL (pid %d) outlived SIGKILL", self._server.pid)
         self._supervisor = self._server = None
         if self._lock is not None:
+            self._data.remove_socket_directory()
             if self._is_ephemeral:
                 self._data.remove()
             os.close(self._lock)
@@ -207,26 +207,30 @@ class EmbeddedPostgres:
         """Brings PostgreSQL back each time it ends by itself, until it does so too often."""
         now = asyncio.get_running_loop().time
         restarts: deque[float] = deque(maxlen=RESTART_LIMIT)
+        trouble = ""
         while self._server is not None:
             status = await self._server.exited()
+            trouble = trouble or f"it ended by itself with status {status}\n{self._said()}"
             while restarts and restarts[0] < now() - RESTART_WINDOW_SECONDS:
                 restarts.popleft()
             if len(restarts) == RESTART_LIMIT:
                 break
             pause_seconds = min(FIRST_PAUSE_SECONDS * 2 ** len(restarts), LONGEST_PAUSE_SECONDS)
-            log.error(
-                "PostgreSQL ended by itself (status %d); restart %d of at most %d in %.1f s: %s",
-                status,
-                len(restarts) + 1,
-                RESTART_LIMIT,
-                pause_seconds,
-                self._said(),
-            )
+            log.error("PostgreSQL is down, restart in %.1f s: %s", pause_seconds, trouble)
             await asyncio.sleep(pause_seconds)
             restarts.append(now())
-            with contextlib.suppress(EmbeddedPostgresError, OSError):
-                await self._launch(programs)
-        failed.set_result(KeepsCrashing(RESTART_LIMIT, RESTART_WINDOW_SECONDS, self._said()))
+            trouble = await self._try_to_launch(programs)
+        log.critical("PostgreSQL is down for good: %s", trouble)
+        failed.set_result(KeepsCrashing(RESTART_LIMIT, RESTART_WINDOW_SECONDS, trouble))
+
+    async def _try_to_launch(self, programs: Programs) -> str:
+        """What went wrong; empty when PostgreSQL is back."""
+        try:
+            await self._launch(programs)
+        except (EmbeddedPostgresError, OSError) as error:
+            return str(error)
+        log.warning("PostgreSQL is back (pid %s)", self.pid)
+        return ""
 
 
 def _as_arguments(settings: dict[str, str]) -> list[str]:
