@@ -2,6 +2,7 @@
 value is ever repeated in an answer."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
@@ -16,6 +17,7 @@ from requestor_mock.errors import Refused, fields_invalid
 LIMIT_BYTES: Final = 64 * 1024
 """What the contract lets a request have; whatever is larger is no request of ours."""
 
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _EXPECTED: Final[dict[object, str]] = {
     str: "must be a string",
     int: "must be a whole number",
@@ -75,18 +77,16 @@ def has_lone_surrogate(value: object) -> bool:
 
 
 def printable(name: str) -> str:
-    """A field's name as it may be repeated: short, and without what a terminal would obey."""
-    return name if len(name) <= 64 and name.isprintable() else "(an unprintable name)"
+    """An unknown field's name, unless it is none that anybody would give: then it is not repeated,
+    as it could be a card number or something that a terminal obeys."""
+    return name if _NAME.fullmatch(name) else "(no name)"
 
 
 def _flaw_of(value: object, annotation: Any) -> str | None:
     try:
         msgspec.convert(value, annotation)
     except msgspec.ValidationError:
-        known = (
-            _EXPECTED[each] for each in (annotation, *get_args(annotation)) if each in _EXPECTED
-        )
-        return next(known, "is invalid")
+        return next(_EXPECTED[kind] for kind in _kinds_in(annotation) if kind in _EXPECTED)
     return "has a lone surrogate" if has_lone_surrogate(value) else None
 
 

@@ -46,14 +46,16 @@ def serve(host: str | None, port: int | None, ready_file: Path | None) -> None:
         http_port=settings.http_port if port is None else port,
     )
     with _bound(settings) as listener:  # before the slow imports: a taken port is told at once
+        from requestor_mock.app import create_app
         from requestor_mock.serving import serve_until_signal
 
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
         settings = replace(settings, http_port=listener.getsockname()[1])
         try:
-            _run(serve_until_signal(settings, listener, partial(_announce, settings, ready_file)))
+            app = create_app(settings)
         except ValueError as error:
             raise click.ClickException(str(error)) from error
+        _run(serve_until_signal(app, listener, partial(_announce, settings, ready_file)))
 
 
 @main.command()

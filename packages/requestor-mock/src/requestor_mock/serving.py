@@ -11,23 +11,18 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
-
-from requestor_mock.app import create_app
-from requestor_mock.settings import Settings
+from litestar import Litestar
 
 STOP_LIMIT_SECONDS: Final = 1
 """How long requests under way may still take when the program is told to stop."""
 
 
 async def serve_until_signal(
-    settings: Settings, listener: socket.socket, ready: Callable[[], None]
+    app: Litestar, listener: socket.socket, ready: Callable[[], None]
 ) -> None:
-    """Serves on `listener` until SIGTERM or SIGINT; calls `ready` once it does.
-
-    Raises ValueError for a payment target that makes no sense.
-    """
+    """Serves on `listener` until SIGTERM or SIGINT; calls `ready` once it does."""
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         lifespan="on",
         log_config=None,
         access_log=False,  # addresses have what customers are called

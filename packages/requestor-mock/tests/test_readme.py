@@ -1,0 +1,58 @@
+"""The examples of the README, run against the real services."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+EXAMPLE = re.compile(r"```sh\n(curl .*?)```\s*```json\n(.*?)```", re.DOTALL)
+
+
+def run(rest: httpx.Client, command: str) -> Any:
+    """What the curl command would print."""
+    method, headers, content, address = "GET", {}, None, ""
+    words = iter(shlex.split(command.replace("\\\n", " "))[1:])
+    for word in words:
+        match word:
+            case "-X":
+                method = next(words)
+            case "-H":
+                name, _, value = next(words).partition(": ")
+                headers[name] = value
+            case "-d":
+                content = next(words)
+            case _:
+                address = word
+    path = address.removeprefix("http://localhost:8001")
+    return rest.request(method, path, headers=headers, content=content).json()
+
+
+def cut_to(shown: Any, told: Any) -> Any:
+    """`told` without what the README leaves out."""
+    if isinstance(shown, dict):
+        return {name: cut_to(shown[name], told.get(name)) for name in shown}
+    if isinstance(shown, list):
+        return [cut_to(shown[0], each) for each in told]
+    return "…" if shown == "…" and isinstance(told, str) else told
+
+
+def test_every_answer_is_as_shown(rest: httpx.Client) -> None:
+    payment_id = ""
+    for command, text in EXAMPLE.findall(README):
+        told, shown = run(rest, command.replace("$ID", payment_id)), json.loads(text)
+        assert cut_to(shown, told) == shown, command
+        payment_id = payment_id or told["data"]["payment_id"]
+
+
+def test_no_example_is_left_out() -> None:
+    assert len(EXAMPLE.findall(README)) == README.count("curl ") > 0
+
+
+@pytest.mark.parametrize("setting", ["PAYMENT_TARGET", "REQUESTOR_HTTP_PORT", "REQUESTOR_HOST"])
+def test_every_setting_is_in_the_table(setting: str) -> None:
+    assert f"| `{setting}` |" in README
