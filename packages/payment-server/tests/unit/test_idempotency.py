@@ -1,0 +1,236 @@
+"""Keys, what a request means, and the answers that are kept with a key."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import combinations
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from payment_server.domain import commands
+from payment_server.domain.commands import CreatePayment, ProcessPayment
+from payment_server.domain.errors import InvalidRequest
+from payment_server.domain.idempotency import (
+    FINGERPRINT_VERSION,
+    Answer,
+    decode_answer,
+    encode_answer,
+    fingerprint,
+    key_of,
+)
+from payment_server.domain.operation import Operation, OperationKind, OperationStatus
+from payment_server.domain.payment import Advice, CaptureMethod, Decline, Payment, Status
+
+AN_ID = "019a206f-073f-73d0-bb2c-7581a22cc174"
+ANOTHER_ID = "019a206f-073f-73d0-bb2c-7581a22cc175"
+
+
+def creation(**fields: Any) -> CreatePayment:
+    words = {
+        "amount": "10.00",
+        "currency": "USD",
+        "customer_id": "cust123",
+        "payment_method": "card",
+        "metadata": {"order": "77", "shop": "north"},
+    }
+    return commands.create_payment(**{**words, **fields})
+
+
+def step(**fields: Any) -> ProcessPayment:
+    return commands.process_payment(
+        **{"payment_id": AN_ID, "action": "refund", "amount": "2.50", **fields}
+    )
+
+
+@pytest.mark.parametrize(
+    "key", ["k", "a b", "~!@#$%^&*()", "x" * 255, AN_ID], ids=lambda key: key[:20]
+)
+def test_a_key_is_printable_ascii_of_up_to_255_characters(key: str) -> None:
+    assert key_of(field=key, header="") == key
+
+
+def test_a_key_may_come_in_the_header() -> None:
+    assert key_of(field="", header="k") == "k"
+
+
+def test_a_key_may_come_twice_when_it_is_the_same() -> None:
+    assert key_of(field="k", header="k") == "k"
+
+
+def test_without_a_key_there_is_none() -> None:
+    assert key_of(field="", header="") is None
+
+
+BAD_KEYS = {
+    "too long": "x" * 256,
+    "nul": "a\x00",
+    "line feed": "a\n",
+    "tab": "a\tb",
+    "delete": "a\x7f",
+    "letter beyond ASCII": "schlüssel",
+    "full-width": "\uff4b",
+    "lone surrogate": "\ud800",
+}
+
+
+@pytest.mark.parametrize("key", BAD_KEYS.values(), ids=BAD_KEYS)
+@pytest.mark.parametrize("place", ["field", "header"])
+def test_what_is_no_key_is_refused(place: str, key: str) -> None:
+    with pytest.raises(InvalidRequest, match="printable ASCII"):
+        key_of(**{"field": "", "header": "", place: key})
+
+
+def test_two_keys_that_differ_are_refused() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        key_of(field="k", header="K")
+    assert [each.field for each in caught.value.violations] == ["idempotency_key"]
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        {"amount": "10"},
+        {"amount": "10.0"},
+        {"currency": "usd"},
+        {"currency": ""},
+        {"payment_method": ""},
+        {"description": ""},
+        {"metadata": {"shop": "north", "order": "77"}},
+        {"capture_method": CaptureMethod.AUTOMATIC},
+    ],
+    ids=str,
+)
+def test_another_spelling_of_a_creation_means_the_same(spelling: Mapping[str, Any]) -> None:
+    assert fingerprint(creation(**spelling)) == fingerprint(creation())
+
+
+@pytest.mark.parametrize("spelling", [{"amount": "2.5"}, {"amount": "2.500"}], ids=str)
+def test_another_spelling_of_a_part_means_the_same(spelling: Mapping[str, Any]) -> None:
+    assert fingerprint(step(**spelling)) == fingerprint(step())
+
+
+def test_the_empty_action_means_process() -> None:
+    assert fingerprint(step(action="", amount="")) == fingerprint(step(action="process", amount=""))
+
+
+def test_the_expected_version_is_no_part_of_the_meaning() -> None:
+    assert fingerprint(step(expected_version=7)) == fingerprint(step())
+
+
+CREATIONS = (
+    creation(),
+    creation(amount="10.01"),
+    creation(currency="EUR"),
+    creation(currency="KWD"),
+    creation(currency="JPY", amount="1000"),
+    creation(customer_id="cust124"),
+    creation(payment_method="card_visa"),
+    creation(capture_method=CaptureMethod.MANUAL),
+    creation(description="two tickets"),
+    creation(metadata={}),
+    creation(metadata={"order": "77"}),
+    creation(metadata={"order": "north", "shop": "77"}),
+    creation(metadata={"order": "77", "shop": "north", "gift": ""}),
+)
+STEPS = (
+    step(),
+    step(payment_id=ANOTHER_ID),
+    step(action="capture"),
+    step(action="process", amount=""),
+    step(action="authorize", amount=""),
+    step(action="cancel", amount=""),
+    step(amount="2.51"),
+    step(amount="25"),
+    step(amount=""),
+    step(action="process", amount="", payment_method="card"),
+    step(action="process", amount="", payment_method="card_visa"),
+)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [*combinations(CREATIONS, 2), *combinations(STEPS, 2), (CREATIONS[0], STEPS[0])],
+)
+def test_whatever_differs_in_meaning_differs_in_its_fingerprint(
+    one: CreatePayment | ProcessPayment, other: CreatePayment | ProcessPayment
+) -> None:
+    assert fingerprint(one) != fingerprint(other)
+
+
+# Stored keys are compared with these for ever: whoever has to change one has to raise the version.
+
+
+def test_version_1_of_the_fingerprint_is_what_is_made() -> None:
+    assert FINGERPRINT_VERSION == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (creation(), "350afdfa56fc52b6a46c364e7517bdc5f764727323492909a593dbe6fab1fc17"),
+        (
+            creation(capture_method=CaptureMethod.MANUAL, description="two tickets", metadata={}),
+            "09ca0e581522ad89945ef0e8c016a610046e07501fe319f049d78c10035eb442",
+        ),
+        (step(), "da2da42f1fdf1e38544a9e62ba09d89fb300c92b03f332a5db8e3fd8d93b82de"),
+        (
+            step(action="", amount="", payment_method="card_visa"),
+            "8f2f53fa7c76e26e50138c8a20866c036d0d6e0e6f90e4f4bdf19cdc8b3e0e11",
+        ),
+    ],
+    ids=["creation", "creation with all fields", "refund", "new attempt"],
+)
+def test_version_1_of_the_fingerprint_does_not_change(
+    command: CreatePayment | ProcessPayment, expected: str
+) -> None:
+    assert fingerprint(command).hex() == expected
+
+
+DECLINE = Decline(
+    code="insufficient_funds",
+    advice=Advice.LATER,
+    message="Your card has insufficient funds.",
+    network_code="51",
+    retry_after=datetime(2026, 12, 1, tzinfo=UTC),
+)
+
+
+@pytest.fixture(scope="session")
+def operation(payment: Payment) -> Operation:
+    return Operation(
+        operation_id=ANOTHER_ID,
+        payment_id=payment.payment_id,
+        merchant_id=payment.merchant_id,
+        kind=OperationKind.AUTHORIZE,
+        amount_minor=1000,
+        payment_method="card",
+        captures=True,
+        status=OperationStatus.FAILED,
+        decline=DECLINE,
+        idempotency_key="k",
+        created_at=payment.created_at,
+        settled_at=payment.updated_at,
+    )
+
+
+def test_an_answer_is_read_back_as_it_was_given(payment: Payment, operation: Operation) -> None:
+    failed = replace(payment, status=Status.FAILED, decline=DECLINE, attempts=1, version=3)
+    answer = Answer(failed, operation)
+    assert decode_answer(encode_answer(answer)) == answer
+
+
+def test_an_answer_without_an_operation_is_read_back(payment: Payment) -> None:
+    answer = Answer(replace(payment, description='é😀\u2028"\\'))
+    assert decode_answer(encode_answer(answer)) == answer
+
+
+def test_a_stored_answer_says_which_format_it_has(payment: Payment) -> None:
+    assert msgspec.json.decode(encode_answer(Answer(payment)))["format_version"] == 1
+
+
+@pytest.mark.parametrize("text", ["{}", '{"format_version": 1}', '{"answer": {}}', "[]", "null"])
+def test_what_is_no_answer_is_refused(text: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode_answer(text)
