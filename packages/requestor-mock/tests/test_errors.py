@@ -5,8 +5,19 @@ from datetime import timedelta
 
 import pytest
 
+from payment.v1.errors import ERRORS
 from payment_client import Internal, PaymentError, Unavailable
-from requestor_mock.errors import extensions, facts_of, problem
+from requestor_mock.errors import OWN, extensions, facts_of, problem
+
+
+@pytest.mark.parametrize("reason", OWN)
+def test_the_mocks_own_reasons_are_the_contracts(reason: str) -> None:
+    row, contracted = OWN[reason], ERRORS[reason]
+    assert (row.code, row.http_status, row.title) == (
+        contracted.code,
+        contracted.http_status,
+        contracted.title,
+    )
 
 
 def test_a_fault_tells_nothing_but_the_request_id() -> None:

@@ -112,7 +112,7 @@ def test_wrong_variables_are_named(
 
 
 def test_a_path_that_is_not_there_is_a_problem(told: Told, rest: httpx.Client) -> None:
-    assert told(rest.get("/nothing")) == ("PATH_NOT_FOUND", "NOT_FOUND", 404, [], {})
+    assert told(rest.get("/nothing")) == ("ROUTE_NOT_FOUND", "UNIMPLEMENTED", 404, [], {})
 
 
 def test_a_method_that_is_not_there_is_a_problem(told: Told, rest: httpx.Client) -> None:

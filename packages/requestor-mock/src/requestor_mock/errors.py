@@ -37,7 +37,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(Exception):
-    """A request that the payment service is not troubled with; `reason` is one of `_OWN`."""
+    """A request that the payment service is not troubled with; `reason` is one of `OWN`."""
 
     def __init__(self, reason: str, detail: str, violations: Iterable[FieldViolation] = ()) -> None:
         super().__init__(detail)
@@ -58,20 +58,20 @@ class _Row(NamedTuple):
     title: str
 
 
-_OWN: Final = {
+OWN: Final = {
     "FIELD_INVALID": _Row("INVALID_ARGUMENT", 400, "The request has invalid fields."),
     "MALFORMED_REQUEST": _Row("INVALID_ARGUMENT", 400, "The request cannot be parsed."),
     "MESSAGE_TOO_LARGE": _Row("RESOURCE_EXHAUSTED", 413, "The request is too large."),
-    "PATH_NOT_FOUND": _Row("NOT_FOUND", 404, "There is nothing at this path."),
-    "METHOD_NOT_ALLOWED": _Row("UNIMPLEMENTED", 405, "This path does not take this method."),
+    "ROUTE_NOT_FOUND": _Row("UNIMPLEMENTED", 404, "There is no such address."),
+    "METHOD_NOT_ALLOWED": _Row("UNIMPLEMENTED", 405, "The address does not take this method."),
     "INTERNAL_ERROR": _Row("INTERNAL", 500, "The service failed."),
 }
-"""The reasons that arise here, before the payment service is asked."""
+"""The contract's reasons that arise here, before the payment service is asked."""
 
 _GONE: Final = "client disconnected prematurely"
 """What Litestar raises when a caller leaves within its own request, which is no fault of ours."""
 _REASON_OF_STATUS: Final = {
-    404: "PATH_NOT_FOUND",
+    404: "ROUTE_NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
     413: "MESSAGE_TOO_LARGE",
 }
@@ -87,10 +87,10 @@ def facts_of(error: BaseException, request_id: str) -> Facts:
         return facts_of(fields_invalid(_violations(error)), request_id)
     if isinstance(error, HTTPException) and error.status_code < 500:
         reason = _REASON_OF_STATUS.get(error.status_code, "MALFORMED_REQUEST")
-        return _own(reason, _OWN[reason].title, request_id)
+        return _own(reason, OWN[reason].title, request_id)
     if not (isinstance(error, InternalServerException) and error.detail == _GONE):
         _log_fault(error, request_id)
-    return _own("INTERNAL_ERROR", _OWN["INTERNAL_ERROR"].title, request_id)
+    return _own("INTERNAL_ERROR", OWN["INTERNAL_ERROR"].title, request_id)
 
 
 def _facts_of_payment_error(error: PaymentError, request_id: str) -> Facts:
@@ -114,7 +114,7 @@ def _facts_of_payment_error(error: PaymentError, request_id: str) -> Facts:
 def _own(
     reason: str, detail: str, request_id: str, violations: tuple[FieldViolation, ...] = ()
 ) -> Facts:
-    row = _OWN[reason]
+    row = OWN[reason]
     return Facts(
         title=row.title,
         http_status=row.http_status,
