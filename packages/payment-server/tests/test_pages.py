@@ -1,22 +1,20 @@
 """The API pages as a browser on a closed network sees them, and the files they are made of."""
 
-import functools
+import asyncio
 import hashlib
 import http.client
 import json
 import os
 import shutil
 import subprocess
-import sys
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from service_under_test import Servers
 
 from payment_server.api import pages
 
@@ -33,37 +31,21 @@ CHROMIUM_ARGUMENTS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # the closed network
 )
 OPERATION = "/v1/payments/{payment_id}"
-PAGES = ("/docs", "/docs/swagger")
 PATIENCE_SECONDS = 20
 """For a browser's first page on a busy machine."""
+PACKAGE = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The service as `make dev` runs it."""
-    ready = tmp_path_factory.mktemp("server") / "ready.json"
-    command = Path(sys.executable).parent / "payment-server"
-    ports = ("--grpc-port=0", "--http-port=0", f"--ready-file={ready}")
-    with subprocess.Popen([command, "dev", "--ephemeral", *ports]) as server:
-        give_up = time.monotonic() + PATIENCE_SECONDS
-        while not ready.exists() and server.poll() is None and time.monotonic() < give_up:
-            time.sleep(0.05)
-        try:
-            assert ready.exists(), "payment-server did not start; pytest shows what it printed"
-            yield f"http://127.0.0.1:{json.loads(ready.read_text())['http_port']}"
-        finally:
-            server.terminate()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+async def browser() -> AsyncIterator[Browser]:
     program = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if program is None:
         pytest.skip("no Chromium is installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_ARGUMENTS)
+    async with async_playwright() as playwright:
+        chromium = playwright.chromium
+        browser = await chromium.launch(executable_path=program, args=CHROMIUM_ARGUMENTS)
         yield browser
-        browser.close()
+        await browser.close()
 
 
 @dataclass
@@ -74,72 +56,71 @@ class Visit:
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    def note(self, message: ConsoleMessage) -> None:
+    def __post_init__(self) -> None:
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("websocket", lambda ws: self.requests.append(ws.url.replace("ws", "http", 1)))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._hear)
+
+    def _hear(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             self.complaints.append(message.text)
 
-
-def open_page(browser: Browser, url: str) -> Visit:
-    """The page in a profile of its own, once it shows an operation and asks for nothing more."""
-    context = browser.new_context()
-    context.set_default_timeout(PATIENCE_SECONDS * 1000)
-    visit = Visit(context.new_page())
-    visit.page.on("request", lambda request: visit.requests.append(request.url))
-    visit.page.on("websocket", lambda ws: visit.requests.append(ws.url.replace("ws", "http", 1)))
-    visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-    visit.page.on("console", visit.note)
-    visit.page.goto(url)
-    visit.page.get_by_text(OPERATION).first.wait_for()
-    visit.page.wait_for_load_state("networkidle")
-    return visit
+    async def open(self, url: str) -> None:
+        """Waits until the page shows an operation and asks for nothing more."""
+        self.page.set_default_timeout(PATIENCE_SECONDS * 1000)
+        await self.page.goto(url)
+        await self.page.get_by_text(OPERATION).first.wait_for()
+        await self.page.wait_for_load_state("networkidle")
 
 
-@pytest.fixture(scope="module")
-def visit(browser: Browser, origin: str) -> Callable[[str], Visit]:
-    """Opens each page once for all tests that only look at it."""
-    return functools.cache(lambda path: open_page(browser, f"{origin}{path}"))
+@pytest.fixture
+async def visit(browser: Browser) -> AsyncIterator[Visit]:
+    """A page in a profile of its own."""
+    context = await browser.new_context()
+    yield Visit(await context.new_page())
+    await context.close()
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_shows_the_operations(visit: Callable[[str], Visit], path: str) -> None:
-    expect(visit(path).page.get_by_text(OPERATION).first).to_be_visible()
-
-
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_asks_nobody_but_its_own_origin(
-    visit: Callable[[str], Visit], origin: str, path: str
+@pytest.mark.parametrize("path", ["/docs", "/docs/swagger"])
+async def test_a_page_shows_the_operations_without_asking_anybody_else(
+    visit: Visit, servers: Servers, path: str
 ) -> None:
-    assert [url for url in visit(path).requests if not url.startswith(f"{origin}/")] == []
+    origin = origin_of(servers)
+    await visit.open(origin + path)
+    assert [url for url in visit.requests if not url.startswith(f"{origin}/")] == []
+    assert visit.complaints == []
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_has_nothing_to_complain_about(visit: Callable[[str], Visit], path: str) -> None:
-    assert visit(path).complaints == []
+async def test_scalar_sends_a_test_request_to_its_own_origin(
+    visit: Visit, servers: Servers
+) -> None:
+    await visit.open(f"{origin_of(servers)}/docs")
+    await visit.page.get_by_role("button", name="(get /health)").click()
+    async with visit.page.expect_response(f"{origin_of(servers)}/health") as answer:
+        await visit.page.get_by_role("button", name="Send get request").click()
+    assert (await answer.value).ok
 
 
-def test_scalar_sends_a_test_request_to_its_own_origin(browser: Browser, origin: str) -> None:
-    page = open_page(browser, f"{origin}/docs").page
-    page.get_by_role("button", name="(get /health)").click()
-    with page.expect_response(f"{origin}/health") as answer:
-        page.get_by_role("button", name="Send get request").click()
-    assert answer.value.ok
+def origin_of(servers: Servers) -> str:
+    return f"http://127.0.0.1:{servers.http_port}"
 
 
-def test_the_schema_is_openapi_3_1(origin: str) -> None:
-    assert httpx.get(f"{origin}/docs/openapi.json").json()["openapi"].startswith("3.1")
+async def test_the_schema_is_openapi_3_1(servers: Servers) -> None:
+    assert (await servers.http.get("/docs/openapi.json")).json()["openapi"].startswith("3.1")
 
 
-@pytest.mark.parametrize("name", sorted(pages.FILES))
-def test_an_asset_says_what_it_is(origin: str, name: str) -> None:
-    answer = httpx.get(f"{origin}{pages.ASSETS_PATH}/{name}")
-    kind = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-    expected = kind.get(Path(name).suffix, "text/plain")
-    assert answer.headers["content-type"].split(";")[0] == expected
-    assert answer.content == pages.FILES[name].read_bytes()
+async def test_every_asset_says_what_it_is(servers: Servers) -> None:
+    kinds = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+    for name, path in pages.FILES.items():
+        answer = await servers.http.get(f"{pages.ASSETS_PATH}/{name}")
+        kind = answer.headers["content-type"].partition(";")[0]
+        assert kind == kinds.get(path.suffix, "text/plain")
+        assert answer.content == path.read_bytes()
 
 
-def test_an_asset_may_be_kept_for_ever(origin: str) -> None:
-    answer = httpx.get(f"{origin}{pages.ASSETS_PATH}/swagger.js")
+async def test_an_asset_may_be_kept_for_ever(servers: Servers) -> None:
+    answer = await servers.http.get(f"{pages.ASSETS_PATH}/swagger.js")
     assert "immutable" in answer.headers["cache-control"]
 
 
@@ -157,12 +138,15 @@ def test_an_asset_may_be_kept_for_ever(origin: str) -> None:
         "manifest.json",
     ],
 )
-def test_what_is_no_asset_is_not_served(origin: str, name: str) -> None:
-    host, port = origin.removeprefix("http://").split(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_SECONDS)
-    connection.request("GET", f"{pages.ASSETS_PATH}/{name}")  # sends the path as it stands
-    assert connection.getresponse().status == 404
-    connection.close()
+async def test_what_is_no_asset_is_not_served(servers: Servers, name: str) -> None:
+    def status() -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", servers.http_port, PATIENCE_SECONDS)
+        connection.request("GET", f"{pages.ASSETS_PATH}/{name}")  # sends the path as it stands
+        answer = connection.getresponse()
+        connection.close()
+        return answer.status
+
+    assert await asyncio.to_thread(status) == 404
 
 
 def test_vendored_files_are_those_of_the_manifest() -> None:
@@ -178,10 +162,8 @@ def test_vendored_files_are_those_of_the_manifest() -> None:
 def test_the_wheel_brings_every_asset_along(tmp_path: Path) -> None:
     uv = os.environ.get("UV") or shutil.which("uv")
     assert uv, "building the wheel takes uv"
-    package = Path(__file__).parent.parent
-    subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path, package], check=True)
+    subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path, PACKAGE], check=True)
     (wheel,) = tmp_path.glob("*.whl")
-    source = Path(pages.__file__).parents[2]
-    assets = {path.relative_to(source).as_posix() for path in pages.FILES.values()}
     with zipfile.ZipFile(wheel) as packed:
-        assert assets <= set(packed.namelist())
+        names = {Path(name).name for name in packed.namelist() if "/api/assets/" in name}
+    assert names >= pages.FILES.keys()
