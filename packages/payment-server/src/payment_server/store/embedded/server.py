@@ -4,6 +4,7 @@ It must never leave a server behind, and never let one start on data that anothe
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -35,7 +36,8 @@ FIRST_PAUSE_SECONDS: Final = 0.1  # a single crash should be over before callers
 LONGEST_PAUSE_SECONDS: Final = 10.0  # a disk that was full is noticed to have room within this
 
 _STOPPING: Final = (
-    (signal.SIGINT, 0.9),  # fast: ends sessions, writes a checkpoint; 0.05 s as a rule
+    # fast: ends sessions, writes a checkpoint; 0.05 s as a rule. Not for data about to be removed.
+    (signal.SIGINT, 0.9),
     (signal.SIGQUIT, 0.4),  # immediate: loses nothing either, the next start recovers
     (signal.SIGKILL, 0.3),  # a frozen one
 )
@@ -132,7 +134,7 @@ class EmbeddedPostgres:
             self._data.make()
             self._lock = self._data.hold()
             programs = await find_programs(self._binaries, self._data)
-            await ensure_cluster(self._data, programs)
+            await ensure_cluster(self._data, programs, is_durable=not self._is_ephemeral)
             await self._launch(programs)
         except OSError as error:
             await self.stop()
@@ -150,7 +152,8 @@ class EmbeddedPostgres:
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.wait([self._supervisor])
-        if self._server is not None and not await self._server.stop(*_STOPPING):
+        steps = _STOPPING[1:] if self._is_ephemeral else _STOPPING
+        if self._server is not None and not await self._server.stop(*steps):
             log.error("PostgreSQL (pid %d) outlived SIGKILL", self._server.pid)
         self._supervisor = self._server = None
         if self._lock is not None:
@@ -161,24 +164,21 @@ class EmbeddedPostgres:
             self._lock = None
 
     async def _launch(self, programs: Programs) -> None:
-        lock = await hold_for_postgres(self._data)
-        try:
+        with contextlib.ExitStack() as opened:
+            lock = await hold_for_postgres(self._data)
+            opened.callback(os.close, lock)
             self._data.forget_dead_postmaster()
             settings = _SETTINGS | {"unix_socket_directories": self._make_socket_directory()}
             output = self._data.open_log()
+            opened.callback(os.close, output)
             self._log_begin = os.fstat(output).st_size
-            try:
-                self._server = ChildProcess.launch(
-                    [programs.postgres, "-D", self._data.cluster, *_as_arguments(settings)],
-                    identity=programs.identity,
-                    death_signal=_DEATH_SIGNAL,
-                    output=output,
-                    kept_fds=(lock,),
-                )
-            finally:
-                os.close(output)
-        finally:
-            os.close(lock)
+            self._server = ChildProcess.launch(
+                [programs.postgres, "-D", self._data.cluster, *_as_arguments(settings)],
+                identity=programs.identity,
+                death_signal=_DEATH_SIGNAL,
+                output=output,
+                kept_fds=(lock,),
+            )
         await self._until_ready(self._server)
 
     def _make_socket_directory(self) -> str:
