@@ -3,7 +3,6 @@
 import asyncio
 import http.client
 import logging
-import os
 import socket
 import sys
 from collections.abc import Coroutine
@@ -87,7 +86,7 @@ def version() -> None:
 
 def _settings() -> Settings:
     try:
-        return Settings.from_environment(os.environ)
+        return Settings.from_environment()
     except SettingInvalid as error:
         raise click.ClickException(str(error)) from None
 

@@ -1,5 +1,6 @@
 """What the environment says, read once. Nothing else in this package looks at the environment."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ class Settings:
     payment_target: str = PAYMENT_TARGET_DEFAULT
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Reads REQUESTOR_HOST, REQUESTOR_HTTP_PORT and PAYMENT_TARGET; empty means the default.
 
         Raises SettingInvalid.
