@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from payment_server.api.rpc import Service
 from payment_server.api.rpc_server import PortTaken, RpcServer
 from payment_server.cache import Cache
 from payment_server.payments import Payments
+from payment_server.processors import Processor
 from payment_server.processors.sandbox import Sandbox
 from payment_server.settings import Settings
 from payment_server.store import schema
@@ -68,9 +69,10 @@ async def run(plan: Plan) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ask_to_stop)
+    processor = Sandbox(latency_seconds=plan.settings.sandbox_latency_ms / 1000)
     async with AsyncExitStack() as stack:
         databases = await stack.enter_async_context(_databases(plan))
-        address = await stack.enter_async_context(_serving(plan, databases))
+        address = await stack.enter_async_context(serving(plan, databases, processor))
         log.info("serving gRPC on port %d and HTTP on %d", address.grpc_port, address.http_port)
         if plan.ready_file is not None:
             _write_ready(plan.ready_file, address)
@@ -81,7 +83,7 @@ async def run(plan: Plan) -> None:
     log.info("stopped")
 
 
-class _Databases(msgspec.Struct, frozen=True):
+class Databases(msgspec.Struct, frozen=True):
     """The database by its two roles. `failed` is done when it is gone for good."""
 
     url: str
@@ -91,14 +93,14 @@ class _Databases(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def _databases(plan: Plan) -> AsyncIterator[_Databases]:
+async def _databases(plan: Plan) -> AsyncIterator[Databases]:
     """A database with this program's schema."""
     settings = plan.settings
     if not plan.embedded:
         if settings.database_url is None or settings.owner_database_url is None:
             raise CannotStart("DATABASE_URL is not set")
         never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        found = _Databases(settings.database_url, settings.owner_database_url, never)
+        found = Databases(settings.database_url, settings.owner_database_url, never)
         await _fit_schema(plan, found)
         yield found
         return
@@ -110,14 +112,14 @@ async def _databases(plan: Plan) -> AsyncIterator[_Databases]:
     await postgres.start()
     try:
         service, owner = postgres.url(SERVICE_ROLE), postgres.url(OWNER_ROLE)
-        found = _Databases(service, owner, postgres.failed, postgres)
+        found = Databases(service, owner, postgres.failed, postgres)
         await _fit_schema(plan, found)
         yield found
     finally:
         await postgres.stop()
 
 
-async def _fit_schema(plan: Plan, databases: _Databases) -> None:
+async def _fit_schema(plan: Plan, databases: Databases) -> None:
     if plan.migrate:
         for each in await schema.migrate(databases.owner_url):
             log.info("applied migration %04d (%s)", each.number, each.name)
@@ -126,7 +128,7 @@ async def _fit_schema(plan: Plan, databases: _Databases) -> None:
 
 
 @asynccontextmanager
-async def _serving(plan: Plan, databases: _Databases) -> AsyncIterator[Address]:
+async def serving(plan: Plan, databases: Databases, processor: Processor) -> AsyncIterator[Address]:
     """The service on its ports. gRPC is open before the HTTP side is even imported."""
     settings = plan.settings
     database = Database(databases.url, connections=settings.database_connections)
@@ -135,7 +137,9 @@ async def _serving(plan: Plan, databases: _Databases) -> AsyncIterator[Address]:
 
     async def is_up() -> bool:
         try:
-            return await asyncio.wait_for(database.is_up(), HEALTH_LIMIT_SECONDS)
+            # Not asyncio.wait_for: before Python 3.12 it can swallow the loop's cancellation.
+            async with asyncio.timeout(HEALTH_LIMIT_SECONDS):
+                return await database.is_up()
         except TimeoutError:
             return False
 
@@ -143,7 +147,7 @@ async def _serving(plan: Plan, databases: _Databases) -> AsyncIterator[Address]:
         stack.push_async_callback(cache.close)
         stack.push_async_callback(database.close)
         await database.refuse_unsafe_settings()
-        payments = Payments(database, Sandbox(latency_seconds=settings.sandbox_latency_ms / 1000))
+        payments = Payments(database, processor)
         stack.push_async_callback(payments.drain, plan.grace_seconds)
 
         rpc = RpcServer(Service(payments, is_up), gate)
@@ -167,13 +171,12 @@ async def _serving(plan: Plan, databases: _Databases) -> AsyncIterator[Address]:
         async def resume() -> None:
             await workers.resume_unfinished(database, payments)
 
-        loops = (
-            workers.forever("health", workers.HEALTH_PAUSE_SECONDS, watch_health),
-            workers.forever("room", workers.ROOM_PAUSE_SECONDS, watch_room),
-            workers.forever("resume", workers.RESUME_PAUSE_SECONDS, resume),
-        )
-        await rpc.set_serving(await is_up())
-        async with _beside(loops):
+        await watch_health()
+        async with workers.beside(
+            (watch_health, workers.HEALTH_PAUSE_SECONDS),
+            (watch_room, workers.ROOM_PAUSE_SECONDS),
+            (resume, workers.RESUME_PAUSE_SECONDS),
+        ):
             yield Address(grpc_port, http_port)
             gate.close()
             await rpc.set_serving(False)
@@ -186,17 +189,6 @@ async def _listening(start: Coroutine[Any, Any, int], side: str) -> int:
         raise CannotStart(
             f"{error} is taken by another program; set PAYMENT_{side}_PORT to a free port"
         ) from error
-
-
-@asynccontextmanager
-async def _beside(loops: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 def _write_ready(path: Path, address: Address) -> None:

@@ -209,6 +209,7 @@ def _set_up_logging(settings: Settings) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s %(message)s",
         stream=sys.stderr,
     )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it tells of its start in five lines
 
 
 def _fail(message: str) -> NoReturn:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from payment_server.domain.errors import PaymentServiceError
@@ -18,16 +19,21 @@ HEALTH_PAUSE_SECONDS: Final = 1.0  # load balancers look every few seconds
 ROOM_PAUSE_SECONDS: Final = 1.0  # a disk fills a reserve of hundreds of MiB in no less
 
 
-async def forever(name: str, pause_seconds: float, once: Callable[[], Awaitable[None]]) -> None:
-    """Runs `once` again and again; a failure is told and does not end the loop."""
-    while True:
-        try:
-            await once()
-        except PaymentServiceError as error:
-            log.warning("%s: %s", name, error.reason)
-        except Exception:
-            log.exception("%s failed", name)
-        await asyncio.sleep(pause_seconds)
+STOP_LIMIT_SECONDS: Final = 1.0  # a loop ends where it awaits, and all of them do
+
+Once = Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def beside(*loops: tuple[Once, float]) -> AsyncIterator[None]:
+    """Runs each function again and again, with its pause in seconds between, until the end."""
+    tasks = [asyncio.create_task(_forever(once, pause_seconds)) for once, pause_seconds in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=STOP_LIMIT_SECONDS)
 
 
 async def resume_unfinished(database: Database, payments: Payments) -> None:
@@ -41,3 +47,14 @@ async def resume_unfinished(database: Database, payments: Payments) -> None:
     for operation, result in zip(unfinished, results, strict=True):
         if isinstance(result, BaseException):
             log.warning("operation %s stays pending: %r", operation.operation_id, result)
+
+
+async def _forever(once: Once, pause_seconds: float) -> None:
+    while True:
+        try:
+            await once()
+        except PaymentServiceError as error:
+            log.warning("%s: %s", once, error.reason)
+        except Exception:
+            log.exception("%s failed", once)
+        await asyncio.sleep(pause_seconds)

@@ -11,12 +11,11 @@ from payment_server.domain.payment import CaptureMethod, Payment
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")
 
-CREATED_AT = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
-
 
 @pytest.fixture(scope="session")
 def payment() -> Payment:
     """10.00 USD, just created; frozen, so all tests may have the same one."""
+    created_at = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
     return Payment(
         payment_id="019a206f-073f-73d0-bb2c-7581a22cc174",
         merchant_id="default",
@@ -28,6 +27,6 @@ def payment() -> Payment:
         currency="USD",
         exponent=2,
         amount_minor=1000,
-        created_at=CREATED_AT,
-        updated_at=CREATED_AT,
+        created_at=created_at,
+        updated_at=created_at,
     )

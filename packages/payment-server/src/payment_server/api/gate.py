@@ -5,8 +5,8 @@ from typing import Final, Self
 
 from payment_server.domain.errors import Overloaded, ShuttingDown
 
-CALLS_LIMIT: Final = 1_024
-"""Calls inside at once. A worker answers some thousands a second, so more would only wait, and
+CALLS_LIMIT: Final = 8_192
+"""Calls inside at once: what a worker answers within a few seconds. More would only wait, and
 each that waits holds memory."""
 
 

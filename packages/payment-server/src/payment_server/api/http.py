@@ -151,7 +151,7 @@ def _fault(error: Exception, request_id: str) -> Fault:
             return describe(InvalidRequest(_violations(error)), request_id)
         case HTTPException() if error.status_code == HTTP_413_REQUEST_ENTITY_TOO_LARGE:
             return describe(MessageTooLarge(REQUEST_LIMIT_BYTES), request_id)
-        case SerializationException():
+        case SerializationException() | RecursionError():
             return describe(MalformedRequest("the body is no JSON"), request_id)
         case HTTPException() if 400 <= error.status_code < 500:
             return describe(MalformedRequest("the request cannot be read"), request_id)

@@ -2,11 +2,12 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import State
-from litestar.params import Body
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from payment_server.api.bodies import (
@@ -42,7 +43,10 @@ class PaymentsController(Controller):
 
     @post(operation_id="CreatePayment", summary="Create a payment")
     async def create(
-        self, request: HttpRequest, payments: Payments, data: CreatePaymentBody
+        self,
+        request: HttpRequest,
+        payments: NamedDependency[Payments],
+        data: JSONBody[CreatePaymentBody],
     ) -> Response[PaymentBody]:
         """Records a payment in the status created; no money moves.
 
@@ -58,13 +62,13 @@ class PaymentsController(Controller):
     async def list_page(  # one argument per documented query parameter
         self,
         request: HttpRequest,
-        payments: Payments,
-        customer_id: str = "",
-        status: Status | None = None,
-        created_from: datetime | None = None,
-        created_before: datetime | None = None,
-        page_size: int = 0,
-        page_token: str = "",
+        payments: NamedDependency[Payments],
+        customer_id: FromQuery[str] = "",
+        status: FromQuery[Status | None] = None,
+        created_from: FromQuery[datetime | None] = None,
+        created_before: FromQuery[datetime | None] = None,
+        page_size: FromQuery[int] = 0,
+        page_token: FromQuery[str] = "",
     ) -> PageBody:
         """A merchant's payments, newest first, at most 1,000 a page (50 unless page_size says so).
 
@@ -83,7 +87,9 @@ class PaymentsController(Controller):
         return page_body(await payments.list_page(_caller(request), wish))
 
     @get("/{payment_id:str}", operation_id="GetPayment", summary="Read a payment")
-    async def read(self, request: HttpRequest, payments: Payments, payment_id: str) -> PaymentBody:
+    async def read(
+        self, request: HttpRequest, payments: NamedDependency[Payments], payment_id: FromPath[str]
+    ) -> PaymentBody:
         """Reads a payment as it is now.
 
         Errors: 404 PAYMENT_NOT_FOUND; 503.
@@ -100,9 +106,9 @@ class PaymentsController(Controller):
     async def process(
         self,
         request: HttpRequest,
-        payments: Payments,
-        payment_id: str,
-        data: Annotated[ProcessPaymentBody | None, Body()] = None,
+        payments: NamedDependency[Payments],
+        payment_id: FromPath[str],
+        data: JSONBody[ProcessPaymentBody | None] = None,
     ) -> Response[ProcessedBody]:
         """Runs a payment to its end, or authorizes, captures, cancels or refunds it.
 

@@ -6,12 +6,16 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from payment_server.api.gate import Gate
+from payment_server.api.gate import CALLS_LIMIT, Gate
 from payment_server.api.rpc import SERVICE, Service, handlers
 
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a port shared by chance
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),  # beyond our own limits, which explain
+    # Past 1,000 calls that wait for a handler, the library drops some at random with a bare
+    # CANCELLED. Our gate refuses with a reason, so it has to be reached first.
+    ("grpc.server.max_pending_requests", 2 * CALLS_LIMIT),
+    ("grpc.server.max_pending_requests_hard_limit", 4 * CALLS_LIMIT),
 )
 _REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 

@@ -8,8 +8,8 @@ limit: a frozen server does not honour the driver's own time-outs.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
 
@@ -28,7 +28,7 @@ CALL_LIMIT_SECONDS: Final = 5.0  # above the server's own limit, which gives the
 STATEMENT_LIMIT_MS: Final = 4_000
 LOCK_LIMIT_MS: Final = 2_000  # row locks are held for one statement, so longer means trouble
 IDLE_IN_TRANSACTION_LIMIT_MS: Final = 10_000
-ACQUIRE_LIMIT_SECONDS: Final = 2.0  # a caller gains nothing from a longer queue
+ACQUIRE_LIMIT_SECONDS: Final = 15.0  # for callers without a deadline; others leave with theirs
 RUNS_LIMIT: Final = 3  # the first run, and two after replies that were lost
 RERUN_PAUSE_SECONDS: Final = 0.2  # a database that restarts is back within a few of these
 
@@ -60,7 +60,6 @@ _REFUSED: Final = (  # the server answered that it will not, now
     asyncpg.ReadOnlySQLTransactionError,
 )
 
-Result = TypeVar("Result")
 if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
 else:
@@ -93,7 +92,7 @@ class Database:
 
     async def read(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """Rows of a statement without effect. Raises DatabaseUnavailable, Overloaded."""
-        return await self._detached(self._run(sql, arguments, None))
+        return await self._call(sql, arguments, None)
 
     async def write(self, sql: str, *arguments: object, repeatable: bool) -> list[asyncpg.Record]:
         """Rows of a statement with an effect, which must be the same when it runs twice.
@@ -103,9 +102,7 @@ class Database:
         """
         if not self.writable:
             raise StorageFull("the database's disk is nearly full; reads go on")
-        return await self._detached(
-            self._run(sql, arguments, OutcomeUnknown(repeatable=repeatable))
-        )
+        return await self._call(sql, arguments, OutcomeUnknown(repeatable=repeatable))
 
     async def is_up(self) -> bool:
         """Whether the database answers."""
@@ -131,9 +128,16 @@ class Database:
             if connection is not None:
                 connection.terminate()  # nothing is under way on it
 
-    async def _detached(self, work: Awaitable[Result]) -> Result:
-        """A caller that goes away neither breaks a connection nor leaves a statement unbounded."""
-        task: asyncio.Task[Result] = asyncio.ensure_future(work)
+    async def _call(
+        self, sql: str, arguments: tuple[object, ...], unknown: OutcomeUnknown | None
+    ) -> list[asyncpg.Record]:
+        """Waits for a connection, then runs to the end, whether or not the caller stays."""
+        try:
+            async with asyncio.timeout(ACQUIRE_LIMIT_SECONDS):
+                connection = await self._free.get()
+        except TimeoutError:
+            raise Overloaded("every database connection is busy") from None
+        task = asyncio.create_task(self._run(connection, sql, arguments, unknown))
         self._running.add(task)
         task.add_done_callback(self._forget)
         return await asyncio.shield(task)
@@ -144,42 +148,39 @@ class Database:
             task.exception()  # its caller may be gone; the error is no news to anybody else
 
     async def _run(
-        self, sql: str, arguments: tuple[object, ...], unknown: OutcomeUnknown | None
+        self,
+        connection: Connection | None,
+        sql: str,
+        arguments: tuple[object, ...],
+        unknown: OutcomeUnknown | None,
     ) -> list[asyncpg.Record]:
         failure: Exception = DatabaseUnavailable("the database cannot be reached")
-        for attempt in range(RUNS_LIMIT):
-            if attempt:
-                await asyncio.sleep(RERUN_PAUSE_SECONDS)
-            connection = await self._acquire()
-            try:
-                if connection is None or connection.is_closed():
-                    connection = None
-                    connection = await connect(self._url)
-                failure = unknown or DatabaseUnavailable("the database does not answer")
-                return await _bounded(connection, lambda ready: ready.fetch(sql, *arguments))
-            except _LOST as error:
-                log.warning("a database call was cut off: %s", type(error).__name__)
-                if isinstance(error, TimeoutError):
-                    break  # a frozen server stays frozen; the caller has waited long enough
-            except asyncpg.PostgresError as error:
-                raise _meaning_of(error) from error
-            finally:
-                self._free.put_nowait(connection)
-        raise failure
-
-    async def _acquire(self) -> Connection | None:
         try:
-            return await asyncio.wait_for(self._free.get(), ACQUIRE_LIMIT_SECONDS)
-        except TimeoutError:
-            raise Overloaded("every database connection is busy") from None
+            for attempt in range(RUNS_LIMIT):
+                if attempt:
+                    await asyncio.sleep(RERUN_PAUSE_SECONDS)
+                try:
+                    if connection is None or connection.is_closed():
+                        connection = None
+                        connection = await connect(self._url)
+                    failure = unknown or DatabaseUnavailable("the database does not answer")
+                    return await _bounded(connection, connection.fetch(sql, *arguments))
+                except _LOST as error:
+                    log.warning("a database call was cut off: %s", type(error).__name__)
+                    if isinstance(error, TimeoutError):
+                        break  # a frozen server stays frozen; the caller has waited long enough
+                except asyncpg.PostgresError as error:
+                    raise _meaning_of(error) from error
+        finally:
+            self._free.put_nowait(connection)
+        raise failure
 
 
 async def connect(url: str) -> Connection:
     """A connection with our limits set. Raises what asyncpg and the network raise."""
-    return await asyncio.wait_for(
-        asyncpg.connect(url, server_settings=_SESSION, timeout=CONNECT_LIMIT_SECONDS),
-        CONNECT_LIMIT_SECONDS + 0.5,  # the driver's own limit does not cover every phase
-    )
+    # The driver's own limit does not cover every phase of connecting.
+    async with asyncio.timeout(CONNECT_LIMIT_SECONDS):
+        return await asyncpg.connect(url, server_settings=_SESSION)
 
 
 def _meaning_of(error: asyncpg.PostgresError) -> Exception:
@@ -198,14 +199,14 @@ def _meaning_of(error: asyncpg.PostgresError) -> Exception:
 
 
 async def _bounded(
-    connection: Connection, statement: Callable[[Connection], Awaitable[Result]]
-) -> Result:
+    connection: Connection, statement: Coroutine[Any, Any, list[asyncpg.Record]]
+) -> list[asyncpg.Record]:
     """Runs a statement, or cuts the connection when the limit is over; raises TimeoutError then.
 
     Neither the driver's time-out nor a cancellation returns while the server is frozen; cutting
     the connection and leaving the task behind does.
     """
-    task = asyncio.ensure_future(statement(connection))
+    task = asyncio.create_task(statement)
     done, _ = await asyncio.wait({task}, timeout=CALL_LIMIT_SECONDS)
     if not done:
         task.add_done_callback(lambda late: late.cancelled() or late.exception())

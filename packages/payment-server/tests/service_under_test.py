@@ -1,0 +1,139 @@
+"""The service under test: started for real on a database, called by clients of foreign make."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+import httpx
+import pytest
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from payment.v1 import payment_pb2 as pb
+from payment.v1 import payment_pb2_grpc
+from payment_server.app import Databases, Plan, serving
+from payment_server.processors import Processor
+from payment_server.processors.sandbox import Sandbox
+from payment_server.settings import Settings, read_settings
+
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Servers:
+    """One running service and clients of foreign make for it."""
+
+    grpc_port: int
+    http_port: int
+    channel: grpc.aio.Channel
+    http: httpx.AsyncClient
+
+    @property
+    def stub(self) -> "payment_pb2_grpc.PaymentServiceAsyncStub":
+        return payment_pb2_grpc.PaymentServiceStub(self.channel)
+
+    async def created(self, **fields: Any) -> pb.Payment:
+        """A payment of 10.00 USD, unless the fields say otherwise."""
+        request = pb.CreatePaymentRequest(
+            **{"amount": "10.00", "customer_id": "cust123", "payment_method": "card", **fields}
+        )
+        return (await self.stub.CreatePayment(request)).payment
+
+    async def process(
+        self, payment_id: str, action: str = "", metadata: Metadata = (), **fields: Any
+    ) -> pb.ProcessPaymentResponse:
+        request = pb.ProcessPaymentRequest(payment_id=payment_id, action=action, **fields)
+        return await self.stub.ProcessPayment(request, metadata=metadata)
+
+
+Start: TypeAlias = Callable[..., AbstractAsyncContextManager[Servers]]
+
+
+@asynccontextmanager
+async def running(
+    database_url: str, environment: Mapping[str, str], processor: Processor | None
+) -> AsyncIterator[Servers]:
+    plan = Plan(
+        settings=settings(database_url, environment),
+        embedded=False,
+        migrate=False,
+        grace_seconds=2.0,
+    )
+    never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    databases = Databases(database_url, database_url, never)
+    async with AsyncExitStack() as stack:
+        address = await stack.enter_async_context(serving(plan, databases, processor or Sandbox()))
+        channel = await stack.enter_async_context(
+            grpc.aio.insecure_channel(f"127.0.0.1:{address.grpc_port}")
+        )
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{address.http_port}")
+        )
+        yield Servers(address.grpc_port, address.http_port, channel, http)
+
+
+def settings(database_url: str, environment: Mapping[str, str]) -> Settings:
+    return read_settings(
+        {
+            "DATABASE_URL": database_url,
+            "PAYMENT_PROCESSOR": "sandbox",
+            "PAYMENT_GRPC_PORT": "0",
+            "PAYMENT_HTTP_PORT": "0",
+            **environment,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A failed call, taken apart."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    metadata: dict[str, str]
+    details: dict[str, Message]
+    trailing: dict[str, Any]
+
+    @property
+    def fields(self) -> list[str]:
+        bad_request = self.details["BadRequest"]
+        assert isinstance(bad_request, error_details_pb2.BadRequest)
+        return [each.field for each in bad_request.field_violations]
+
+
+DETAILS = {
+    name: getattr(error_details_pb2, name)
+    for name in (
+        *("ErrorInfo", "BadRequest", "PreconditionFailure", "ResourceInfo"),
+        *("RetryInfo", "RequestInfo"),
+    )
+}
+
+
+async def refusal(call: Awaitable[object]) -> Refusal:
+    """The failure of a call that must fail, with exactly one ErrorInfo."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    error = caught.value
+    trailing: dict[str, Any] = dict(error.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
+    names = [each.type_url.rpartition(".")[2] for each in status.details]
+    assert names.count("ErrorInfo") == 1
+    details = {}
+    for name, packed in zip(names, status.details, strict=True):
+        details[name] = DETAILS[name]()
+        packed.Unpack(details[name])
+    info = details["ErrorInfo"]
+    assert info.domain == "payment.v1"
+    return Refusal(
+        code=error.code(),
+        message=error.details() or "",
+        reason=info.reason,
+        metadata=dict(info.metadata),
+        details=details,
+        trailing=trailing,
+    )
