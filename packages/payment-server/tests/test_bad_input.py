@@ -100,7 +100,7 @@ async def test_nothing_that_is_refused_is_stored(servers: Servers) -> None:
 
 
 async def test_bytes_that_are_no_message_are_malformed(servers: Servers) -> None:
-    call = servers.channel.unary_unary("/payment.v1.PaymentService/CreatePayment")
+    call: Any = servers.channel.unary_unary("/payment.v1.PaymentService/CreatePayment")
     for raw in (b"\xff\xff", b"\x0a\x02\xc3\x28"):
         failed = await refusal(call(raw))
         assert (failed.code, failed.reason) == (

@@ -1,13 +1,14 @@
 """CreatePayment over gRPC: what is recorded, and one effect for each key."""
 
 import asyncio
+from typing import Any
 
 import grpc
 from service_under_test import Servers, Start, refusal
 
 from payment.v1 import payment_pb2 as pb
 
-WORDS = {
+WORDS: dict[str, Any] = {
     "amount": "10.00",
     "currency": "USD",
     "customer_id": "cust123",
@@ -15,7 +16,7 @@ WORDS = {
 }
 
 
-def keyed(key: str, **fields: str) -> pb.CreatePaymentRequest:
+def keyed(key: str, **fields: Any) -> pb.CreatePaymentRequest:
     return pb.CreatePaymentRequest(**{**WORDS, "idempotency_key": key, **fields})
 
 

@@ -1,6 +1,7 @@
 """Many callers at one payment: amounts add up, and nothing happens twice."""
 
 import asyncio
+from typing import Any
 
 import grpc
 from service_under_test import Servers
@@ -8,7 +9,7 @@ from service_under_test import Servers
 from payment.v1 import payment_pb2 as pb
 
 
-async def settled(servers: Servers, payment_id: str, action: str, **fields: str) -> str:
+async def settled(servers: Servers, payment_id: str, action: str, **fields: Any) -> str:
     """The new status, or the code of the refusal."""
     try:
         return (await servers.process(payment_id, action, **fields)).status
