@@ -137,3 +137,12 @@ async def refusal(call: Awaitable[object]) -> Refusal:
         details=details,
         trailing=trailing,
     )
+
+
+async def until(fact: Callable[[], Awaitable[bool]], limit_seconds: float = 30.0) -> None:
+    """Waits for a fact; raises TimeoutError if it does not come true."""
+    async with asyncio.timeout(limit_seconds):
+        while True:
+            if await fact():
+                return
+            await asyncio.sleep(0.02)

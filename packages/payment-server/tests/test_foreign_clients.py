@@ -78,7 +78,7 @@ async def test_reflection_answers_in_both_versions(servers: Servers, version: st
 
 @pytest.mark.parametrize("service", ["", SERVICE])
 async def test_grpc_health_checking_says_serving(servers: Servers, service: str) -> None:
-    stub = health_pb2_grpc.HealthStub(servers.channel)
+    stub: Any = health_pb2_grpc.HealthStub(servers.channel)
     answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 

@@ -1,6 +1,7 @@
 """ListPayments over gRPC and /v1: order, pages and filters."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from service_under_test import Servers, refusal
@@ -8,7 +9,7 @@ from service_under_test import Servers, refusal
 from payment.v1 import payment_pb2 as pb
 
 
-async def listed(servers: Servers, **fields: object) -> pb.ListPaymentsResponse:
+async def listed(servers: Servers, **fields: Any) -> pb.ListPaymentsResponse:
     return await servers.stub.ListPayments(pb.ListPaymentsRequest(**fields))
 
 

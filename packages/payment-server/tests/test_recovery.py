@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import grpc
 import pytest
-from service_under_test import Servers, Start
+from service_under_test import Servers, Start, until
 
 from payment.v1 import payment_pb2 as pb
 from payment_server import payments as use_cases
@@ -15,8 +15,6 @@ from payment_server.domain.operation import APPROVED, Operation, Verdict
 from payment_server.domain.payment import Payment
 from payment_server.store import payments as store
 from payment_server.store.database import Database
-
-PATIENCE_SECONDS = 20
 
 
 class Outside:
@@ -51,12 +49,13 @@ async def never() -> None:
 
 
 async def until_status(servers: Servers, payment_id: str, status: str) -> pb.Payment:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            read = await servers.stub.GetPayment(pb.GetPaymentRequest(payment_id=payment_id))
-            if read.status == status:
-                return read.payment
-            await asyncio.sleep(0.05)
+    request = pb.GetPaymentRequest(payment_id=payment_id)
+
+    async def has_status() -> bool:
+        return (await servers.stub.GetPayment(request)).status == status
+
+    await until(has_status)
+    return (await servers.stub.GetPayment(request)).payment
 
 
 @pytest.fixture

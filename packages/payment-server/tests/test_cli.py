@@ -1,0 +1,216 @@
+"""The program as people start it: real processes, real signals, real exit codes."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import psutil
+import pytest
+from service_under_test import until
+
+from payment.v1 import payment_pb2 as pb
+from payment.v1 import payment_pb2_grpc
+
+if TYPE_CHECKING:
+    from payment.v1.payment_pb2_grpc import PaymentServiceAsyncStub
+
+COMMAND = shutil.which("payment-server", path=sysconfig.get_path("scripts")) or ""
+START_LIMIT_SECONDS = 60
+CLEAN = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith("PAYMENT_") and name not in ("DATABASE_URL", "REDIS_URL")
+}
+
+
+@dataclass(frozen=True)
+class Running:
+    process: subprocess.Popen[bytes]
+    grpc_port: int
+    http_port: int
+
+    def descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@contextmanager
+def dev(folder: Path, **environment: str) -> Iterator[Running]:
+    """`payment-server dev` on a data directory in the folder."""
+    ready = folder / "ready.json"
+    ready.unlink(missing_ok=True)
+    arguments = ["--grpc-port=0", "--http-port=0", f"--ready-file={ready}"]
+    with (folder / "log").open("ab") as output:
+        process = subprocess.Popen(
+            [COMMAND, "dev", f"--data-dir={folder / 'data'}", *arguments],
+            env={**CLEAN, **environment},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        deadline = time.monotonic() + START_LIMIT_SECONDS
+        while not ready.exists():
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.02)
+        ports = json.loads(ready.read_text())
+        yield Running(process, ports["grpc_port"], ports["http_port"])
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env={**CLEAN, **environment},
+        capture_output=True,
+        text=True,
+        timeout=START_LIMIT_SECONDS,
+    )
+
+
+def all_gone(processes: list[psutil.Process], limit_seconds: float) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=limit_seconds)
+    return not alive
+
+
+async def has_status(stub: "PaymentServiceAsyncStub", payment_id: str, status: str) -> bool:
+    read = await stub.GetPayment(pb.GetPaymentRequest(payment_id=payment_id))
+    return read.status == status
+
+
+async def test_sigkill_leaves_no_postgres_and_loses_nothing(tmp_path: Path) -> None:
+    with dev(tmp_path, PAYMENT_SANDBOX_LATENCY_MS="4000") as first:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{first.grpc_port}") as channel:
+            stub = payment_pb2_grpc.PaymentServiceStub(channel)
+            acknowledged = [
+                (
+                    await stub.CreatePayment(pb.CreatePaymentRequest(amount="1", customer_id="c"))
+                ).payment_id
+                for _ in range(20)
+            ]
+            under_way = acknowledged[0]
+            request = pb.ProcessPaymentRequest(payment_id=under_way, idempotency_key="k")
+            call = asyncio.ensure_future(stub.ProcessPayment(request))
+            await until(lambda: has_status(stub, under_way, "processing"))
+            family = first.descendants()
+            assert any(each.name() == "postgres" for each in family)
+            first.process.kill()
+            assert all_gone(family, 10)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await call
+    with dev(tmp_path) as second:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{second.grpc_port}") as channel:
+            stub = payment_pb2_grpc.PaymentServiceStub(channel)
+            listed = await stub.ListPayments(pb.ListPaymentsRequest())
+            assert {each.payment_id for each in listed.payments} == set(acknowledged)
+            await until(lambda: has_status(stub, under_way, "captured"))
+            answer = await stub.ProcessPayment(request)
+            assert (answer.status, answer.payment.attempts) == ("captured", 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_everything_within_three_seconds(tmp_path: Path, number: int) -> None:
+    with dev(tmp_path) as service:
+        family = service.descendants()
+        service.process.send_signal(number)
+        assert service.process.wait(3) == 0
+        assert all_gone(family, 1)
+
+
+def test_a_second_start_on_the_same_data_names_the_holder(tmp_path: Path) -> None:
+    with dev(tmp_path) as service:
+        second = run("dev", f"--data-dir={tmp_path / 'data'}", "--grpc-port=0", "--http-port=0")
+        assert second.returncode == 1
+        assert str(service.process.pid) in second.stderr
+        assert "Traceback" not in second.stderr
+
+
+@pytest.mark.parametrize("side", ["GRPC", "HTTP"])
+def test_a_port_that_is_taken_is_named_with_its_setting(side: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = {"PAYMENT_GRPC_PORT": "0", "PAYMENT_HTTP_PORT": "0"}
+        done = run("dev", "--ephemeral", **{**ports, f"PAYMENT_{side}_PORT": str(port)})
+    assert done.returncode == 1
+    assert str(port) in done.stderr
+    assert f"PAYMENT_{side}_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "PAYMENT_PROCESSOR"),
+        ({"PAYMENT_PROCESSOR": "sandbox"}, "DATABASE_URL"),
+        ({"PAYMENT_PROCESSOR": "stripe"}, "must be one of sandbox"),
+        ({"PAYMENT_GRPC_PORT": "many"}, "PAYMENT_GRPC_PORT"),
+        ({"DATABASE_URL": "mysql://x", "PAYMENT_PROCESSOR": "sandbox"}, "postgresql://"),
+        (
+            {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x", "PAYMENT_PROCESSOR": "sandbox"},
+            "cannot connect",
+        ),
+    ],
+)
+def test_serve_refuses_to_start_with_one_clear_line(environment: dict[str, str], said: str) -> None:
+    done = run("serve", **environment)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serve_refuses_a_database_that_loses_writes(database_url: str) -> None:
+    done = run(
+        "serve",
+        DATABASE_URL=f"{database_url}&options=-c%20synchronous_commit%3Doff",
+        PAYMENT_PROCESSOR="sandbox",
+        PAYMENT_GRPC_PORT="0",
+        PAYMENT_HTTP_PORT="0",
+    )
+    assert done.returncode == 1
+    assert "synchronous_commit" in done.stderr
+
+
+def test_migrate_says_when_there_is_nothing_to_do(database_url: str) -> None:
+    done = run("migrate", DATABASE_URL=database_url)
+    assert (done.returncode, done.stdout) == (0, "the schema is up to date\n")
+
+
+def test_doctor_finds_nothing_wrong_where_nothing_is(database_url: str) -> None:
+    done = run("doctor", DATABASE_URL=database_url, PAYMENT_PROCESSOR="sandbox")
+    assert done.returncode == 0
+    assert "PROBLEM" not in done.stdout
+
+
+def test_doctor_says_what_is_wrong() -> None:
+    done = run("doctor", REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 1
+    assert done.stdout.count("PROBLEM") == 2
+
+
+def test_healthcheck_asks_the_running_service(tmp_path: Path) -> None:
+    with dev(tmp_path) as service:
+        assert run("healthcheck", PAYMENT_HTTP_PORT=str(service.http_port)).returncode == 0
+    assert run("healthcheck", PAYMENT_HTTP_PORT=str(service.http_port)).returncode == 1
+
+
+def test_config_hides_passwords() -> None:
+    done = run("config", DATABASE_URL="postgresql://me:secret@host/db")
+    assert "postgresql://me:***@host/db" in done.stdout
+    assert "secret" not in done.stdout
+
+
+def test_version_is_the_packages() -> None:
+    assert run("version").stdout == "0.1.0\n"

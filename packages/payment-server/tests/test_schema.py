@@ -1,0 +1,116 @@
+"""Migrations: forward only, once, by one at a time; and the schema agrees with the statements."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from payment_server.store import payments, schema
+from payment_server.store.embedded import OWNER_ROLE, SERVICE_ROLE, EmbeddedPostgres
+from payment_server.store.schema import SchemaError
+
+
+@pytest.fixture
+async def empty_url(database_url: str) -> str:
+    """A database without the schema."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    await connection.close()
+    return database_url
+
+
+async def test_ten_starts_at_once_migrate_once(empty_url: str) -> None:
+    applied = await asyncio.gather(*(schema.migrate(empty_url) for _ in range(10)))
+    assert sum(len(each) for each in applied) == len(schema.migrations())
+    assert await schema.pending(empty_url) == ()
+
+
+async def test_an_empty_database_lacks_everything(empty_url: str) -> None:
+    assert await schema.pending(empty_url) == schema.migrations()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("INSERT INTO schema_migrations VALUES (9999, 'later', 'x')", "newer"),
+        ("UPDATE schema_migrations SET checksum = 'x'", "differs"),
+    ],
+)
+async def test_a_schema_of_another_program_is_refused(
+    database_url: str, change: str, message: str
+) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(change)
+    await connection.close()
+    with pytest.raises(SchemaError, match=message):
+        await schema.migrate(database_url)
+    with pytest.raises(SchemaError, match=message):
+        await schema.pending(database_url)
+
+
+STATEMENTS = {
+    name: value
+    for name, value in vars(payments).items()
+    if name.startswith("_") and isinstance(value, str) and "merchant_id" in value
+}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_every_statement_prepares_against_the_schema(database_url: str, name: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.prepare(STATEMENTS[name] % "" if name == "_LIST" else STATEMENTS[name])
+    await connection.close()
+
+
+async def test_merchant_id_leads_every_key_and_index(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    rows = await connection.fetch(
+        "SELECT tablename, indexdef FROM pg_indexes"
+        " WHERE schemaname = 'public' AND tablename NOT LIKE 'schema_%'"
+    )
+    await connection.close()
+    assert len(rows) >= 5
+    assert [row["indexdef"] for row in rows if "(merchant_id, " not in row["indexdef"]] == []
+
+
+async def test_the_service_role_may_neither_delete_nor_migrate() -> None:
+    postgres = EmbeddedPostgres.ephemeral()
+    await postgres.start()
+    try:
+        await schema.migrate(postgres.url(OWNER_ROLE))
+        connection = await asyncpg.connect(postgres.url(SERVICE_ROLE))
+        for statement in ("DELETE FROM payments", "CREATE TABLE x ()", "DROP TABLE payments"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+        await connection.close()
+    finally:
+        await postgres.stop()
+
+
+WRONG_AMOUNTS = (
+    "captured_minor = 1",
+    "authorized_minor = 1001",
+    "status = 'captured'",
+    "status = 'lost'",
+    "status = 'failed'",
+    "refunded_minor = 1",
+    "refund_pending_minor = 1",
+    "void_pending_minor = -1",
+    "version = 0",
+    "attempts = 11",
+    "currency = 'usd'",
+)
+
+
+@pytest.mark.parametrize("change", WRONG_AMOUNTS)
+async def test_the_database_refuses_what_cannot_be(database_url: str, change: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "INSERT INTO payments (merchant_id, payment_id, customer_id, payment_method,"
+        " capture_method, description, metadata, currency, exponent, amount_minor, status,"
+        " created_at, updated_at) VALUES ('default', gen_random_uuid(), 'c', 'card', 'automatic',"
+        " '', '{}', 'USD', 2, 1000, 'created', now(), now())"
+    )
+    with pytest.raises(asyncpg.CheckViolationError):
+        await connection.execute(f"UPDATE payments SET {change}")
+    await connection.close()
