@@ -1,6 +1,7 @@
 """What both doors show. One class per thing makes the JSON of REST, the types of GraphQL and the
 schemas of OpenAPI, so that a value has one name and one meaning everywhere."""
 
+from datetime import datetime
 from enum import StrEnum
 from inspect import getdoc
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
@@ -118,8 +119,23 @@ class ProcessedPayment:
 
 def shown(value: object, shape: type[_Shape]) -> _Shape:
     """`value`, a thing of payment-client, in its shape; what the shape has not is left out."""
-    plain: Any = msgspec.to_builtins(value, enc_hook=dict)  # its metadata is a Mapping, not a dict
-    return msgspec.convert(plain, shape)
+    plain: Any = msgspec.to_builtins(
+        value,
+        builtin_types=(datetime,),
+        enc_hook=dict,  # its metadata is a Mapping, not a dict
+    )
+    return msgspec.convert(_with_times_told(plain), shape)
+
+
+def _with_times_told(plain: Any) -> Any:
+    """Times as the payment service writes them: to the millisecond, with Z."""
+    match plain:
+        case datetime():
+            return plain.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+        case dict():
+            return {name: _with_times_told(each) for name, each in plain.items()}
+        case _:
+            return plain
 
 
 def known(field: str, member: _Member) -> _Member:
