@@ -46,6 +46,7 @@ _UNSAFE_WHEN_OFF: Final = ("fsync", "full_page_writes", "synchronous_commit")
 
 _LOST: Final = (  # the connection went away, with the reply or before it
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver's word when a FATAL meets the next statement
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     OSError,
@@ -166,6 +167,8 @@ class Database:
                     failure = unknown or DatabaseUnavailable("the database does not answer")
                     return await _bounded(connection, connection.fetch(sql, *arguments))
                 except _LOST as error:
+                    if connection is not None:
+                        connection.terminate()  # whatever state it is in, nobody uses it again
                     log.warning("a database call was cut off: %s", type(error).__name__)
                     if isinstance(error, TimeoutError):
                         break  # a frozen server stays frozen; the caller has waited long enough
