@@ -180,7 +180,8 @@ async def test_a_caller_that_leaves_the_queue_takes_its_statement_along(
 
 @pytest.mark.parametrize("setting", ["synchronous_commit"])
 async def test_a_server_that_loses_writes_is_refused(database_url: str, setting: str) -> None:
-    database = Database(f"{database_url}&options=-c%20{setting}%3Doff", connections=1)
+    joint = "&" if "?" in database_url else "?"
+    database = Database(f"{database_url}{joint}options=-c%20{setting}%3Doff", connections=1)
     with pytest.raises(UnsafeDatabase, match=setting):
         await database.refuse_unsafe_settings()
     await database.close()
