@@ -78,6 +78,43 @@ def test_a_number_among_words_is_card_data(text: str) -> None:
     assert places(description=text) == ["description"]
 
 
+def number_of(prefix: str, length: int) -> str:
+    """A number that begins so, with the check digit that it needs."""
+    body = prefix.ljust(length - 1, "0")
+    doubled = [int(digit) * 2 for digit in body[::-2]]
+    total = sum(map(int, body[-2::-2])) + sum(sum(map(int, str(each))) for each in doubled)
+    return body + str(-total % 10)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "lengths"),
+    [
+        *((prefix, (13, 16, 19)) for prefix in ("4", "49")),
+        *((prefix, (16,)) for prefix in ("51", "55", "2221", "2720")),
+        *((prefix, (15,)) for prefix in ("34", "37")),
+        *((prefix, (14, 16, 19)) for prefix in ("300", "305", "36", "38", "39")),
+        *((prefix, (16, 17, 18, 19)) for prefix in ("3528", "3589", "62")),
+        *((prefix, (16, 19)) for prefix in ("6011", "644", "65")),
+    ],
+)
+def test_an_issuer_has_numbers_of_certain_lengths(prefix: str, lengths: tuple[int, ...]) -> None:
+    found = [length for length in range(12, 21) if places(description=number_of(prefix, length))]
+    assert found == list(lengths)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        *("0", "1", "2220", "2721", "306", "33", "35", "3527", "3590"),
+        *("6012", "643", "660", "7", "8", "9"),
+    ],
+)
+def test_digits_that_no_issuer_begins_with_pass(prefix: str) -> None:
+    assert [
+        length for length in range(12, 21) if places(description=number_of(prefix, length))
+    ] == []
+
+
 @given(body=st.text("0123456789", min_size=14, max_size=14))
 def test_one_check_digit_of_ten_makes_a_card_number(body: str) -> None:
     assert sum(bool(places(description=f"4{body}{digit}")) for digit in "0123456789") == 1

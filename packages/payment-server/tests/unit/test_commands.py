@@ -160,6 +160,10 @@ def test_a_metadata_value_over_its_limit_is_named_by_its_key() -> None:
     assert faults(created, metadata={"a": "", "note": "x" * 501}).keys() == {"metadata.note"}
 
 
+def test_a_key_of_40_characters_is_named_in_full() -> None:
+    assert faults(created, metadata={"k" * 40: "x" * 501}).keys() == {f"metadata.{'k' * 40}"}
+
+
 def test_a_metadata_value_that_cannot_be_stored_is_named_by_its_key() -> None:
     assert faults(created, metadata={"note": "\x00"}).keys() == {"metadata.note"}
 
