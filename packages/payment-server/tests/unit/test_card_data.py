@@ -186,6 +186,10 @@ def test_a_metadata_key_that_is_a_number_is_named_by_its_place() -> None:
     assert places(metadata={"order": "77", VISA: "x"}) == ["metadata[1]"]
 
 
+def test_a_value_below_such_a_key_is_named_by_the_place_too() -> None:
+    assert places(metadata={VISA: VISA}) == ["metadata[0]"]
+
+
 @pytest.mark.parametrize(
     "key",
     [

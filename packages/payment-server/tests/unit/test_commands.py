@@ -173,6 +173,21 @@ def test_a_bad_metadata_key_is_named_by_its_place_and_not_repeated(key: str) -> 
     assert faults(created, metadata={"fine": "", key: ""}).keys() == {"metadata[1]"}
 
 
+@pytest.mark.parametrize("key", ["4242424242424242", "größe", "a b", "<b>", "1234567890123"])
+def test_a_key_that_may_be_secret_or_strange_is_not_repeated_either(key: str) -> None:
+    assert faults(created, metadata={"fine": "", key: "\x00"}).keys() == {"metadata[1]"}
+
+
+@pytest.mark.parametrize("name", ["order", "Order_no-7.b", "k" * 40, "123456789012"])
+def test_a_short_plain_name_may_be_told(name: str) -> None:
+    assert commands.is_tellable(name)
+
+
+@pytest.mark.parametrize("name", ["", "k" * 41, "a b", "é", "a\n", "4242-4242-4242-4242"])
+def test_any_other_name_may_not_be_told(name: str) -> None:
+    assert not commands.is_tellable(name)
+
+
 def test_an_empty_metadata_key_is_refused() -> None:
     assert "is required" in faults(created, metadata={"": "value"}).values()
 

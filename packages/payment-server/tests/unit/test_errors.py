@@ -144,9 +144,19 @@ def test_what_must_not_be_sent_again_does_not_say_when(error: PaymentServiceErro
     assert error.retry_after_seconds is None
 
 
-def test_an_invalid_request_says_every_field_in_words() -> None:
+def test_an_invalid_request_says_its_fields_in_words() -> None:
     error = InvalidRequest([Violation("amount", "is required"), Violation("currency", "is none")])
     assert str(error) == "amount: is required; currency: is none"
+
+
+def test_of_many_fields_three_are_said_and_the_rest_is_counted() -> None:
+    error = InvalidRequest([Violation(name, "is bad") for name in "abcde"])
+    assert str(error) == "a: is bad; b: is bad; c: is bad (and 2 more)"
+
+
+def test_programs_are_told_all_fields() -> None:
+    error = InvalidRequest([Violation(name, "is bad") for name in "abcde"])
+    assert [each.field for each in error.violations] == [*"abcde"]
 
 
 def test_an_unknown_payment_is_not_repeated_in_words() -> None:

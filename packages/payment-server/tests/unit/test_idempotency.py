@@ -48,19 +48,17 @@ def step(**fields: Any) -> ProcessPayment:
     "key", ["k", "a b", "~!@#$%^&*()", "x" * 255, AN_ID], ids=lambda key: key[:20]
 )
 def test_a_key_is_printable_ascii_of_up_to_255_characters(key: str) -> None:
-    assert key_of(field=key, header="") == key
+    assert key_of(key) == key
 
 
-def test_a_key_may_come_in_the_header() -> None:
-    assert key_of(field="", header="k") == "k"
+@pytest.mark.parametrize("given", [("k", ""), ("", "k"), ("k", "k"), ("", "k", "k")], ids=str)
+def test_a_key_may_come_in_one_place_or_in_several(given: tuple[str, ...]) -> None:
+    assert key_of(*given) == "k"
 
 
-def test_a_key_may_come_twice_when_it_is_the_same() -> None:
-    assert key_of(field="k", header="k") == "k"
-
-
-def test_without_a_key_there_is_none() -> None:
-    assert key_of(field="", header="") is None
+@pytest.mark.parametrize("given", [(), ("",), ("", "")], ids=str)
+def test_without_a_key_there_is_none(given: tuple[str, ...]) -> None:
+    assert key_of(*given) is None
 
 
 BAD_KEYS = {
@@ -76,15 +74,15 @@ BAD_KEYS = {
 
 
 @pytest.mark.parametrize("key", BAD_KEYS.values(), ids=BAD_KEYS)
-@pytest.mark.parametrize("place", ["field", "header"])
-def test_what_is_no_key_is_refused(place: str, key: str) -> None:
+def test_what_is_no_key_is_refused(key: str) -> None:
     with pytest.raises(InvalidRequest, match="printable ASCII"):
-        key_of(**{"field": "", "header": "", place: key})
+        key_of(key, "")
 
 
-def test_two_keys_that_differ_are_refused() -> None:
+@pytest.mark.parametrize("given", [("k", "K"), ("k", "k "), ("k", "k", "l")], ids=str)
+def test_keys_that_differ_are_refused(given: tuple[str, ...]) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        key_of(field="k", header="K")
+        key_of(*given)
     assert [each.field for each in caught.value.violations] == ["idempotency_key"]
 
 

@@ -306,6 +306,21 @@ def test_a_part_has_no_more_decimals_than_the_currency(captured: Payment, amount
     assert [each.field for each in error.violations] == ["amount"]
 
 
+@pytest.mark.parametrize(
+    ("status", "decline"),
+    [
+        (OperationStatus.FAILED, None),
+        (OperationStatus.SUCCEEDED, declined().decline),
+        (OperationStatus.PENDING, declined().decline),
+    ],
+)
+def test_a_verdict_has_a_decline_exactly_where_it_is_a_failure(
+    status: OperationStatus, decline: Decline | None
+) -> None:
+    with pytest.raises(ValueError, match="decline"):
+        Verdict(status, decline)
+
+
 def test_nothing_cannot_be_refunded(captured: Payment) -> None:
     error = refused(captured, "refund", amount="0.00")
     assert isinstance(error, InvalidRequest)
