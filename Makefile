@@ -24,7 +24,8 @@ protos: | $(UV) ## Generate payment-proto's modules from protos/
 
 build: | $(UV) ## The four wheels, in dist/ (after a look that the generated modules are current)
 	@$(UV) run --script scripts/generate_protos.py --check
-	@$(UV) build --all-packages --wheel --clear --out-dir dist
+	@rm -rf dist
+	@$(UV) build --all-packages --wheel --out-dir dist
 
 up: ## The stack in containers; with grpcui: make up COMPOSE_PROFILES=tools
 	docker compose up --detach --build --wait
