@@ -225,3 +225,38 @@ async def test_http_itself_fails_with_problems_too(
 ) -> None:
     reply = await servers.http.request(method, path)
     assert (reply.status_code, reply.json()["reason"]) == (status, reason)
+
+
+CARD = "4111111111111111"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metadata": {CARD: "v" * 501}},
+        {"metadata": {CARD: CARD}},
+        {"capture_method": CARD},
+        {CARD: "x"},
+    ],
+    ids=str,
+)
+async def test_a_card_number_is_never_echoed(servers: Servers, change: dict[str, Any]) -> None:
+    reply = await servers.http.post("/v1/payments", json={**GOOD, **change})
+    assert reply.status_code == 400
+    assert CARD not in reply.text
+
+
+async def test_a_card_number_in_the_query_is_never_echoed(servers: Servers) -> None:
+    for query in (f"status={CARD}", f"{CARD}=x"):
+        reply = await servers.http.get(f"/v1/payments?{query}")
+        assert reply.status_code == 400
+        assert CARD not in reply.text
+
+
+async def test_many_violations_fit_into_trailing_metadata(servers: Servers) -> None:
+    request = pb.CreatePaymentRequest(
+        **GOOD, metadata={f"{n:02}" + "\U0001f642" * 38: "v" * 501 for n in range(50)}
+    )
+    for _ in range(20):
+        failed = await refusal(servers.stub.CreatePayment(request))
+        assert (failed.reason, len(failed.fields)) == ("FIELD_INVALID", 20)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asyncpg
 import grpc
 import psutil
 import pytest
@@ -79,6 +80,13 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         text=True,
         timeout=START_LIMIT_SECONDS,
     )
+
+
+SERVE = {
+    "PAYMENT_PROCESSOR": "sandbox",
+    "PAYMENT_GRPC_PORT": "0",
+    "PAYMENT_HTTP_PORT": "0",
+}
 
 
 def all_gone(processes: list[psutil.Process], limit_seconds: float) -> bool:
@@ -214,3 +222,49 @@ def test_config_hides_passwords() -> None:
 
 def test_version_is_the_packages() -> None:
     assert run("version").stdout == "0.1.0\n"
+
+
+def test_an_address_that_is_none_of_ours_is_told_as_such(database_url: str) -> None:
+    done = run("serve", **{**SERVE, "DATABASE_URL": database_url, "PAYMENT_HOST": "203.0.113.5"})
+    assert done.returncode == 1
+    assert "203.0.113.5" in done.stderr
+    assert "PAYMENT_HOST" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_a_signal_is_heeded_while_the_service_starts(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE schema_lease SET until = now() + interval '1 minute'")
+    await connection.close()
+    process = await asyncio.create_subprocess_exec(
+        *(COMMAND, "dev", "--grpc-port=0", "--http-port=0"),
+        env={**CLEAN, "DATABASE_URL": database_url},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    await asyncio.sleep(2)  # long enough to have begun to wait for the lease
+    assert process.returncode is None
+    process.terminate()
+    async with asyncio.timeout(3):
+        assert await process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "secrets"),
+    [
+        ("postgresql://me:p@ss@host/db", ("p@ss", "ss@")),
+        ("postgresql://host/db?user=me&password=secret", ("secret",)),
+    ],
+)
+def test_no_form_of_password_is_shown(url: str, secrets: tuple[str, ...]) -> None:
+    done = run("config", DATABASE_URL=url)
+    assert done.returncode == 0
+    assert not any(secret in done.stdout for secret in secrets)
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
+def test_a_url_that_cannot_be_read_is_refused_without_quoting_it(name: str) -> None:
+    scheme = "redis" if name == "REDIS_URL" else "postgresql"
+    done = run("doctor", **{name: f"{scheme}://me:topsecret/ss@host:1/db"})
+    assert done.returncode == 1
+    assert name in done.stderr
+    assert "topsecret" not in done.stderr

@@ -19,7 +19,13 @@ from payment_server.domain.errors import (
 )
 from payment_server.store import database as module
 from payment_server.store import schema
-from payment_server.store.database import Database, UniqueViolation, UnsafeDatabase, connect
+from payment_server.store.database import (
+    Database,
+    StatementFailed,
+    UniqueViolation,
+    UnsafeDatabase,
+    connect,
+)
 from payment_server.store.embedded import OWNER_ROLE, SERVICE_ROLE, EmbeddedPostgres
 
 REQUEST = pb.CreatePaymentRequest(amount="1", customer_id="c", idempotency_key="k")
@@ -185,3 +191,34 @@ async def test_a_server_that_loses_writes_is_refused(database_url: str, setting:
     with pytest.raises(UnsafeDatabase, match=setting):
         await database.refuse_unsafe_settings()
     await database.close()
+
+
+async def test_busy_connections_are_no_bad_health(database_url: str) -> None:
+    settings = {"PAYMENT_DATABASE_CONNECTIONS": "1"}
+    async with running(database_url, settings, None) as servers:
+        created = await servers.created()
+        locker = await connect(database_url)
+        await locker.execute("BEGIN; SELECT 1 FROM payments FOR UPDATE")
+        waiting = asyncio.ensure_future(servers.process(created.payment_id))
+        await asyncio.sleep(0.2)
+        assert (await servers.http.get("/health")).status_code == 200
+        await locker.execute("ROLLBACK")
+        locker.terminate()
+        assert (await waiting).status == "captured"
+
+
+async def test_a_statement_that_takes_too_long_is_refused_once(database_url: str) -> None:
+    database = Database(database_url, connections=1)
+    await database.read("SELECT set_config('statement_timeout', '200', false)")
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailable):
+        await database.write("SELECT pg_sleep(5)", repeatable=False)
+    assert time.monotonic() - began < 1.0
+    await database.close()
+
+
+async def test_a_bug_is_told_without_the_row(database: Database) -> None:
+    with pytest.raises(StatementFailed) as caught:
+        await database.write("INSERT INTO schema_lease (one) VALUES (false)", repeatable=True)
+    assert "23514" in str(caught.value)
+    assert "Failing row" not in str(caught.value)

@@ -171,3 +171,16 @@ async def test_another_merchants_payment_does_not_exist(servers: Servers) -> Non
         servers.process(created.payment_id, metadata=(("x-merchant-id", "other"),))
     )
     assert (failed.code, failed.reason) == (grpc.StatusCode.NOT_FOUND, "PAYMENT_NOT_FOUND")
+
+
+async def test_the_spelling_of_an_id_does_not_change_a_keys_meaning(servers: Servers) -> None:
+    created = await servers.created()
+    first = await servers.process(created.payment_id, idempotency_key="k")
+    assert await servers.process(created.payment_id.upper(), idempotency_key="k") == first
+
+
+async def test_two_keys_in_the_metadata_are_refused(servers: Servers) -> None:
+    created = await servers.created()
+    keys = (("idempotency-key", "a"), ("idempotency-key", "b"))
+    failed = await refusal(servers.process(created.payment_id, metadata=keys))
+    assert failed.fields == ["idempotency_key"]

@@ -68,3 +68,14 @@ async def test_ten_whole_refunds_give_the_money_back_once(servers: Servers) -> N
     results = await asyncio.gather(*(settled(servers, payment_id, "refund") for _ in range(10)))
     assert results.count("refunded") == 1
     assert (await read(servers, payment_id)).amount_refunded == "10.00"
+
+
+async def test_thirty_refunds_at_once_are_all_booked(servers: Servers) -> None:
+    payment_id = (await servers.created(amount="30.00")).payment_id
+    await servers.process(payment_id)
+    results = await asyncio.gather(
+        *(settled(servers, payment_id, "refund", amount="1.00") for _ in range(30))
+    )
+    payment = await read(servers, payment_id)
+    assert payment.amount_refund_pending == "0.00"
+    assert payment.amount_refunded == f"{30 - results.count('ABORTED')}.00"

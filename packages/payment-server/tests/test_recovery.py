@@ -205,3 +205,33 @@ async def test_an_operation_is_claimed_when_its_lease_is_over_and_by_one_only(
         call.cancel()
     await database.write("UPDATE operations SET lease_until = now()", repeatable=True)
     assert sorted(await asyncio.gather(claimed(), claimed())) == [0, 1]
+
+
+async def test_no_merchant_starves_behind_anothers_pending_operations(
+    start: Start, database: Database
+) -> None:
+    outside = Outside()
+    outside.before = never
+    async with start(outside) as servers:
+        calls = []
+        for merchant in ("a", "a", "a", "z"):
+            metadata = (("x-merchant-id", merchant),)
+            request = pb.CreatePaymentRequest(amount="1", customer_id="c")
+            created = await servers.stub.CreatePayment(request, metadata=metadata)
+            call = servers.process(created.payment_id, metadata=metadata)
+            calls.append(asyncio.ensure_future(call))
+        await until(lambda: all_pending(database, len(calls)))
+        for call in calls:
+            call.cancel()
+    await database.write(
+        "UPDATE operations SET lease_until = now() - interval '1 second'", repeatable=True
+    )
+    claimed = []
+    for _ in calls:
+        claimed += await store.claim_unfinished(database, lease_seconds=0, limit=1)
+    assert {each.merchant_id for each in claimed} == {"a", "z"}
+
+
+async def all_pending(database: Database, count: int) -> bool:
+    rows = await database.read("SELECT count(*) FROM operations WHERE status = 'pending'")
+    return bool(rows[0][0] == count)

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +17,9 @@ import msgspec
 
 from payment_server import workers
 from payment_server.api.gate import Gate
+from payment_server.api.listening import CannotListen
 from payment_server.api.rpc import Service
-from payment_server.api.rpc_server import PortTaken, RpcServer
+from payment_server.api.rpc_server import RpcServer
 from payment_server.cache import Cache
 from payment_server.payments import Payments
 from payment_server.processors import Processor
@@ -31,6 +32,10 @@ from payment_server.store.embedded import OWNER_ROLE, SERVICE_ROLE, EmbeddedPost
 log = logging.getLogger(__name__)
 
 HEALTH_LIMIT_SECONDS: Final = 1.0  # a database that needs longer to say 1 is as good as away
+
+
+CLOSE_GRACE_SECONDS: Final = 0.5
+"""For answers on their way out; streams that never end, such as health watches, are cut then."""
 
 
 class CannotStart(Exception):
@@ -60,23 +65,36 @@ class Address(msgspec.Struct, frozen=True):
 
 
 async def run(plan: Plan) -> None:
-    """Serves until SIGINT or SIGTERM. Raises CannotStart and what the parts raise at start."""
-    stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    """Serves until SIGINT or SIGTERM, which are heeded while it starts as well.
 
-    def ask_to_stop() -> None:
-        if not stop.done():
-            stop.set_result(None)
-
+    Raises CannotStart and what the parts raise at start.
+    """
+    asked_to_stop, is_up = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ask_to_stop)
+        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
+    service = asyncio.create_task(_serve(plan, is_up, asked_to_stop))
+    stopping = asyncio.create_task(asked_to_stop.wait())
+    await asyncio.wait({service, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not is_up.is_set():
+        service.cancel()  # in the middle of its start, which unwinds what it has built
+    with suppress(asyncio.CancelledError):
+        await service
+
+
+async def _serve(plan: Plan, is_up: asyncio.Event, asked_to_stop: asyncio.Event) -> None:
     processor = Sandbox(latency_seconds=plan.settings.sandbox_latency_ms / 1000)
-    async with AsyncExitStack() as stack:
-        databases = await stack.enter_async_context(_databases(plan))
-        address = await stack.enter_async_context(serving(plan, databases, processor))
+    async with (
+        _databases(plan) as databases,
+        serving(plan, databases, processor) as address,
+    ):
         log.info("serving gRPC on port %d and HTTP on %d", address.grpc_port, address.http_port)
         if plan.ready_file is not None:
             _write_ready(plan.ready_file, address)
-        await asyncio.wait({stop, databases.failed}, return_when=asyncio.FIRST_COMPLETED)
+        is_up.set()
+        stopping = asyncio.create_task(asked_to_stop.wait())
+        await asyncio.wait({stopping, databases.failed}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
         if databases.failed.done():
             raise CannotStart(f"the database is gone: {databases.failed.result()}")
         log.info("stopping")
@@ -129,9 +147,14 @@ async def _fit_schema(plan: Plan, databases: Databases) -> None:
 
 @asynccontextmanager
 async def serving(plan: Plan, databases: Databases, processor: Processor) -> AsyncIterator[Address]:
-    """The service on its ports. gRPC is open before the HTTP side is even imported."""
+    """The service on its ports. gRPC is open before the HTTP side is even imported.
+
+    At the end nobody may enter any more, whoever is inside has the grace to finish, and then the
+    servers close together: HTTP, gRPC, and after them what they stood on.
+    """
     settings = plan.settings
     database = Database(databases.url, connections=settings.database_connections)
+    probe = Database(databases.url, connections=1)  # so that busy connections are not bad health
     cache = Cache(settings.redis_url)
     gate = Gate()
 
@@ -139,30 +162,28 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
         try:
             # Not asyncio.wait_for: before Python 3.12 it can swallow the loop's cancellation.
             async with asyncio.timeout(HEALTH_LIMIT_SECONDS):
-                return await database.is_up()
+                return await probe.is_up()
         except TimeoutError:
             return False
 
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(cache.close)
-        stack.push_async_callback(database.close)
+        for part in (cache, probe, database):
+            stack.push_async_callback(part.close)
         await database.refuse_unsafe_settings()
         payments = Payments(database, processor)
-        stack.push_async_callback(payments.drain, plan.grace_seconds)
-
         rpc = RpcServer(Service(payments, is_up), gate)
-        stack.push_async_callback(rpc.stop, plan.grace_seconds)
+        stack.push_async_callback(rpc.stop, CLOSE_GRACE_SECONDS)
         grpc_port = await _listening(rpc.start(settings.host, settings.grpc_port), "GRPC")
 
         from payment_server.api.http import build_http_app
         from payment_server.api.http_server import HttpServer
 
         http = HttpServer(build_http_app(payments, gate, is_up=is_up, redis_state=cache.state))
-        stack.push_async_callback(http.stop, plan.grace_seconds)
+        stack.push_async_callback(http.stop, CLOSE_GRACE_SECONDS)
         http_port = await _listening(http.start(settings.host, settings.http_port), "HTTP")
 
         async def watch_health() -> None:
-            await rpc.set_serving(await is_up())
+            await rpc.set_serving(await is_up() and not gate.is_closed)
 
         async def watch_room() -> None:
             if databases.embedded is not None:
@@ -172,23 +193,26 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
             await workers.resume_unfinished(database, payments)
 
         await watch_health()
-        async with workers.beside(
-            (watch_health, workers.HEALTH_PAUSE_SECONDS),
-            (watch_room, workers.ROOM_PAUSE_SECONDS),
-            (resume, workers.RESUME_PAUSE_SECONDS),
-        ):
-            yield Address(grpc_port, http_port)
+        try:
+            async with workers.beside(
+                ("health", watch_health, workers.HEALTH_PAUSE_SECONDS),
+                ("room", watch_room, workers.ROOM_PAUSE_SECONDS),
+                ("resume", resume, workers.RESUME_PAUSE_SECONDS),
+            ):
+                yield Address(grpc_port, http_port)
+        finally:
             gate.close()
             await rpc.set_serving(False)
+            await gate.emptied(plan.grace_seconds)
+            await payments.drain(plan.grace_seconds)
 
 
 async def _listening(start: Coroutine[Any, Any, int], side: str) -> int:
     try:
         return await start
-    except PortTaken as error:
-        raise CannotStart(
-            f"{error} is taken by another program; set PAYMENT_{side}_PORT to a free port"
-        ) from error
+    except CannotListen as error:
+        setting = f"PAYMENT_{side}_PORT" if error.is_taken else "PAYMENT_HOST"
+        raise CannotStart(f"{error}; set {setting} to another one") from error
 
 
 def _write_ready(path: Path, address: Address) -> None:

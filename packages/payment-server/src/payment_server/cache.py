@@ -27,7 +27,7 @@ class Cache:
         self._redis = None if url is None else _client(url)
 
     async def state(self) -> CacheState:
-        """Asks Redis, within CALL_LIMIT_SECONDS."""
+        """Asks Redis, at most twice, each time within CALL_LIMIT_SECONDS."""
         if self._redis is None:
             return CacheState.OFF
         from redis.exceptions import RedisError

@@ -7,6 +7,7 @@ crash or a lost reply leaves between the phases, `resume` finishes.
 
 import asyncio
 import logging
+import random
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -20,7 +21,9 @@ from payment_server.domain.commands import CreatePayment, ListPayments, ProcessP
 from payment_server.domain.errors import (
     IdempotencyKeyReused,
     OutcomeUnknown,
+    Overloaded,
     PaymentNotFound,
+    ProcessorUnreachable,
     TransactionAborted,
     Unavailable,
 )
@@ -42,9 +45,19 @@ from payment_server.store.rows import Key
 
 log = logging.getLogger(__name__)
 
-ROUNDS_LIMIT: Final = 8
+ROUNDS_LIMIT: Final = 10
 """How often a change is decided anew when others come first. Each round somebody wins, and a
 payment rarely has that many callers at once."""
+
+BOOKING_ROUNDS_LIMIT: Final = 40
+"""More than that for a verdict: its intent is stored, so it has to be booked in the end."""
+
+ROUND_PAUSE_SECONDS: Final = 0.004
+ROUND_PAUSE_LIMIT_SECONDS: Final = 0.2
+"""Between rounds, a random part of a doubling pause: whoever collided does not do so in step."""
+
+CHANGES_LIMIT: Final = 8_192
+"""Changes under way at once, those included whose callers have left: as many as calls may be."""
 
 PROCESSOR_LIMIT_SECONDS: Final = 5.0
 """Longer than processors take; whoever waits at a till has given up by then."""
@@ -161,28 +174,12 @@ class Payments:
         payment_id = ids.canonical(wish.payment_id)
         if payment_id is None:
             raise PaymentNotFound(wish.payment_id)
+        wish = replace(wish, payment_id=payment_id)
         key = _key(caller, wish)
-        operation_id = ids.new_id()
-        for _ in range(ROUNDS_LIMIT):
-            found = await self._find(caller, payment_id, operation_id)
-            if found.key is not None and found.key.operation_id != operation_id:
-                return await self._repeat(caller, wish, found)
-            if found.payment is None:
-                raise PaymentNotFound(wish.payment_id)
-            if found.operation is not None:  # stored by a round whose reply was lost
-                return await self._conclude(found.payment, found.operation)
-            step = begin(
-                found.payment,
-                wish,
-                operation_id=operation_id,
-                idempotency_key=caller.idempotency_key,
-                now=_now(found.payment),
-            )
-            if await store.begin(
-                self._database, found.payment, step, key, lease_seconds=LEASE_SECONDS
-            ):
-                return await self._conclude(step.payment, step.operation)
-        raise TransactionAborted
+        if len(self._running) >= CHANGES_LIMIT:
+            raise Overloaded(f"{CHANGES_LIMIT} changes are under way")
+        # From here on a task of its own: a caller that goes away leaves nothing half done.
+        return await asyncio.shield(self._spawn(self._change(caller, wish, key)))
 
     async def resume(self, operation: Operation) -> None:
         """Finishes an operation that somebody began and did not finish.
@@ -223,14 +220,65 @@ class Payments:
         refuse_card_data(command)
         return command
 
-    async def _find(self, caller: Caller, payment_id: str, operation_id: str) -> store.Found:
-        return await store.find(
-            self._database,
-            caller.merchant_id,
-            payment_id,
-            key=caller.idempotency_key,
-            operation_id=operation_id,
-        )
+    async def _change(self, caller: Caller, wish: ProcessPayment, key: Key | None) -> Outcome:
+        """Phase 1, the call, and phase 2."""
+        operation_id = ids.new_id()
+        for round_ in range(ROUNDS_LIMIT):
+            found = await self._find(caller, wish.payment_id, operation_id, again=round_ > 0)
+            if found.key is not None and found.key.operation_id != operation_id:
+                return await self._repeat(caller, wish, found)
+            if found.payment is None:
+                raise PaymentNotFound(wish.payment_id)
+            if found.operation is not None:  # stored by a round whose reply was lost
+                return await self._carry_out(found.payment, found.operation)
+            step = begin(
+                found.payment,
+                wish,
+                operation_id=operation_id,
+                idempotency_key=caller.idempotency_key,
+                now=_now(found.payment),
+            )
+            if await store.begin(
+                self._database, found.payment, step, key, lease_seconds=LEASE_SECONDS
+            ):
+                return await self._carry_out(step.payment, step.operation)
+            await _pause_after(round_)
+        if (await self._find(caller, wish.payment_id, operation_id, again=True)).operation:
+            raise OutcomeUnknown(repeatable=key is not None)
+        raise TransactionAborted
+
+    async def _carry_out(self, payment: Payment, operation: Operation) -> Outcome:
+        """From the stored intent to the booked outcome."""
+        if operation.status is not OperationStatus.PENDING:
+            return Outcome(payment, operation)
+        try:
+            verdict = await self._ask(payment, operation)
+            return await self._book(payment, operation, verdict)
+        except ProcessorUnreachable:
+            if operation.idempotency_key is not None:
+                raise  # the same key will find the operation, and its outcome
+            return Outcome(payment, operation)
+        except (Unavailable, OutcomeUnknown, TransactionAborted) as error:
+            # The intent is stored, so the operation will be finished; until then it is pending.
+            log.warning("operation %s is left pending: %s", operation.operation_id, error.reason)
+            return Outcome(payment, operation)
+
+    async def _find(
+        self, caller: Caller, payment_id: str, operation_id: str, *, again: bool = False
+    ) -> store.Found:
+        """`again`: something was sent before, so nobody may be told that nothing happened."""
+        try:
+            return await store.find(
+                self._database,
+                caller.merchant_id,
+                payment_id,
+                key=caller.idempotency_key,
+                operation_id=operation_id,
+            )
+        except Unavailable as error:
+            if not again:
+                raise
+            raise OutcomeUnknown(repeatable=caller.idempotency_key is not None) from error
 
     async def _repeat(self, caller: Caller, wish: ProcessPayment, found: store.Found) -> Outcome:
         """The answer of an earlier request with this key, waited for while it is outstanding."""
@@ -254,21 +302,6 @@ class Payments:
             await asyncio.sleep(TWIN_POLL_SECONDS)
             found = await self._find(caller, bound.payment_id, found.operation.operation_id)
 
-    async def _conclude(self, payment: Payment, operation: Operation) -> Outcome:
-        """From the stored intent to the booked outcome, also when the caller goes away."""
-        if operation.status is not OperationStatus.PENDING:
-            return Outcome(payment, operation)
-        return await asyncio.shield(self._spawn(self._carry_out(payment, operation)))
-
-    async def _carry_out(self, payment: Payment, operation: Operation) -> Outcome:
-        verdict = await self._ask(payment, operation)
-        try:
-            return await self._book(payment, operation, verdict)
-        except (Unavailable, OutcomeUnknown, TransactionAborted) as error:
-            # The intent is stored, so the operation will be finished; until then it is pending.
-            log.warning("operation %s is left pending: %s", operation.operation_id, error.reason)
-            return Outcome(payment, operation)
-
     async def _ask(self, payment: Payment, operation: Operation) -> Verdict:
         """The processor's verdict; pending where it takes longer than its limit."""
         ask = {
@@ -287,7 +320,7 @@ class Payments:
         """Phase 2: the outcome and the answer, on whatever version the payment has by now."""
         if verdict.status is OperationStatus.PENDING:
             return Outcome(payment, operation)
-        for _ in range(ROUNDS_LIMIT):
+        for round_ in range(BOOKING_ROUNDS_LIMIT):
             step = settle(payment, operation, verdict, _now(payment))
             if await store.settle(self._database, payment, step):
                 return Outcome(step.payment, step.operation)
@@ -305,6 +338,7 @@ class Payments:
             if found.operation.status is not OperationStatus.PENDING:
                 return Outcome(found.payment, found.operation)
             payment = found.payment
+            await _pause_after(round_)
         raise TransactionAborted
 
     def _spawn(self, work: Coroutine[Any, Any, Outcome]) -> asyncio.Task[Outcome]:
@@ -315,14 +349,19 @@ class Payments:
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("an operation was left pending: %s", type(error).__name__)
+        if not task.cancelled():
+            task.exception()  # its caller is told, or gone
 
 
 def _key(caller: Caller, command: CreatePayment | ProcessPayment) -> Key | None:
     if caller.idempotency_key is None:
         return None
     return Key(caller.idempotency_key, fingerprint(command))
+
+
+async def _pause_after(round_: int) -> None:
+    longest = min(ROUND_PAUSE_SECONDS * 2**round_, ROUND_PAUSE_LIMIT_SECONDS)
+    await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret depends on it
 
 
 def _now(payment: Payment) -> datetime:

@@ -18,7 +18,7 @@ _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _PORT_LIMIT: Final = 65_535
 _CONNECTIONS_LIMIT: Final = 100  # what PostgreSQL accepts by default, for all its clients together
-_LATENCY_LIMIT_MS: Final = 60_000
+_LATENCY_LIMIT_MS: Final = 4_000  # a processor that takes 5 s is not waited for
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 Value = TypeVar("Value")
@@ -65,14 +65,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Raises SettingsInvalid, which names everything that is wrong."""
     reader = _Reader(environment)
-    database_url = reader.text("DATABASE_URL", _postgres_url)
+    postgres = _url("postgresql", "postgres")
+    database_url = reader.text("DATABASE_URL", postgres)
     settings = Settings(
         database_url=database_url,
-        owner_database_url=reader.text("PAYMENT_OWNER_DATABASE_URL", _postgres_url) or database_url,
+        owner_database_url=reader.text("PAYMENT_OWNER_DATABASE_URL", postgres) or database_url,
         database_connections=reader.number(
             "PAYMENT_DATABASE_CONNECTIONS", 8, 1, _CONNECTIONS_LIMIT
         ),
-        redis_url=reader.text("REDIS_URL", _redis_url),
+        redis_url=reader.text("REDIS_URL", _url("redis", "rediss", "unix")),
         processor=reader.text("PAYMENT_PROCESSOR", _one_of(PROCESSORS)),
         sandbox_latency_ms=reader.number("PAYMENT_SANDBOX_LATENCY_MS", 0, 0, _LATENCY_LIMIT_MS),
         host=reader.text("PAYMENT_HOST", str) or "127.0.0.1",
@@ -130,16 +131,19 @@ class _Reader:
             raise SettingsInvalid("\n".join(self._wrong))
 
 
-def _postgres_url(raw: str) -> str:
-    if urlsplit(raw).scheme not in ("postgresql", "postgres"):
-        raise ValueError("must begin with postgresql://")
-    return raw
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if urlsplit(raw).scheme not in schemes:
+            raise ValueError(f"must begin with {' or '.join(f'{each}://' for each in schemes)}")
+        try:
+            _ = urlsplit(raw).port
+        except ValueError:  # whose own words may quote a password
+            raise ValueError(
+                "has no valid port; / : @ ? # in a password are written as %2F %3A %40 %3F %23"
+            ) from None
+        return raw
 
-
-def _redis_url(raw: str) -> str:
-    if urlsplit(raw).scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
-    return raw
+    return parse
 
 
 def _path(raw: str) -> Path:
@@ -162,4 +166,10 @@ def _one_of(known: tuple[str, ...]) -> Callable[[str], str]:
 
 
 def _without_password(url: str) -> str:
-    return re.sub(r"(?<=://)([^:/@]*):[^@]*@", r"\1:***@", url)
+    """Built anew from what is no secret: a password may stand in the query too."""
+    parts = urlsplit(url)
+    secret = ":***" if parts.password is not None else ""
+    user = f"{parts.username}{secret}@" if parts.username or secret else ""
+    port = f":{parts.port}" if parts.port is not None else ""
+    query = "?…" if parts.query else ""
+    return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}{query}"

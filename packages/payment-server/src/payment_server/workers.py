@@ -25,9 +25,9 @@ Once = Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
-async def beside(*loops: tuple[Once, float]) -> AsyncIterator[None]:
-    """Runs each function again and again, with its pause in seconds between, until the end."""
-    tasks = [asyncio.create_task(_forever(once, pause_seconds)) for once, pause_seconds in loops]
+async def beside(*loops: tuple[str, Once, float]) -> AsyncIterator[None]:
+    """Runs each function, by its name, again and again with its pause in seconds between."""
+    tasks = [asyncio.create_task(_forever(*loop)) for loop in loops]
     try:
         yield
     finally:
@@ -37,24 +37,31 @@ async def beside(*loops: tuple[Once, float]) -> AsyncIterator[None]:
 
 
 async def resume_unfinished(database: Database, payments: Payments) -> None:
-    """Finishes what crashes and lost replies left between the phases."""
-    unfinished = await store.claim_unfinished(
-        database, lease_seconds=LEASE_SECONDS, limit=RESUME_BATCH
-    )
-    results = await asyncio.gather(
-        *(payments.resume(each) for each in unfinished), return_exceptions=True
-    )
-    for operation, result in zip(unfinished, results, strict=True):
-        if isinstance(result, BaseException):
-            log.warning("operation %s stays pending: %r", operation.operation_id, result)
+    """Finishes what crashes and lost replies left between the phases, a batch after the other."""
+    is_full = True
+    while is_full:
+        unfinished = await store.claim_unfinished(
+            database, lease_seconds=LEASE_SECONDS, limit=RESUME_BATCH
+        )
+        is_full = len(unfinished) == RESUME_BATCH
+        results = await asyncio.gather(
+            *(payments.resume(each) for each in unfinished), return_exceptions=True
+        )
+        for operation, result in zip(unfinished, results, strict=True):
+            if isinstance(result, BaseException):
+                log.warning(
+                    "operation %s stays pending: %s",
+                    operation.operation_id,
+                    type(result).__name__,
+                )
 
 
-async def _forever(once: Once, pause_seconds: float) -> None:
+async def _forever(name: str, once: Once, pause_seconds: float) -> None:
     while True:
         try:
             await once()
         except PaymentServiceError as error:
-            log.warning("%s: %s", once, error.reason)
+            log.warning("%s: %s", name, error.reason)
         except Exception:
-            log.exception("%s failed", once)
+            log.exception("%s failed", name)
         await asyncio.sleep(pause_seconds)

@@ -1,5 +1,6 @@
 """The door that every call passes: how many may be inside, and whether any may still enter."""
 
+import asyncio
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,18 +16,30 @@ class Gate:
 
     def __init__(self) -> None:
         self._inside = 0
-        self._closed = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.is_closed = False
 
     def close(self) -> None:
         """Nobody enters any more; who is inside finishes."""
-        self._closed = True
+        self.is_closed = True
+
+    async def emptied(self, limit_seconds: float) -> bool:
+        """Whether everybody has left within the limit."""
+        try:
+            async with asyncio.timeout(limit_seconds):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def __enter__(self) -> Self:
-        if self._closed:
+        if self.is_closed:
             raise ShuttingDown("the service is shutting down; another one may answer")
         if self._inside >= CALLS_LIMIT:
             raise Overloaded(f"{CALLS_LIMIT} calls are under way")
         self._inside += 1
+        self._empty.clear()
         return self
 
     def __exit__(
@@ -36,3 +49,5 @@ class Gate:
         trace: TracebackType | None,
     ) -> None:
         self._inside -= 1
+        if not self._inside:
+            self._empty.set()

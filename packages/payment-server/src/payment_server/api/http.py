@@ -1,5 +1,6 @@
 """The HTTP side: health, the API under /v1, its documentation, and how failures are told."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from payment_server.api.rest import PaymentsController
 from payment_server.api.rpc import REQUEST_ID_PATTERN, REQUEST_LIMIT_BYTES
 from payment_server.api.wire import rfc3339
 from payment_server.domain import ids
+from payment_server.domain.commands import is_tellable
 from payment_server.domain.errors import (
     InvalidRequest,
     MalformedRequest,
@@ -39,6 +41,9 @@ from payment_server.domain.errors import (
 from payment_server.payments import Payments
 
 HttpRequest = Request[Any, Any, State]
+
+BODY_LIMIT_SECONDS: Final = 10.0
+"""For each piece of a body of 64 KiB: whoever sends slower holds a place that others wait for."""
 
 _UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(?P<name>.*?)`")
 _MISSING_FIELD: Final = re.compile(r"Object missing required field `(?P<name>\w+)`")
@@ -71,13 +76,14 @@ def build_http_app(
     async def ready() -> Response[ReadyBody]:
         """503 where payments cannot be taken. Redis away is degraded: no answer depends on it."""
         database, redis = await is_up(), await redis_state()
+        takes_payments = database and not gate.is_closed
         calm = "degraded" if redis == "down" else "ready"
         body = ReadyBody(
-            status=calm if database else "unready",
+            status=calm if takes_payments else "unready",
             database="up" if database else "down",
             redis=redis,
         )
-        return Response(body, status_code=200 if database else 503)
+        return Response(body, status_code=200 if takes_payments else 503)
 
     api = Router(
         "/",
@@ -97,8 +103,15 @@ def build_http_app(
 
 def _gated(app: ASGIApp, gate: Gate) -> ASGIApp:
     async def gated(scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_in_time() -> Any:
+            try:
+                async with asyncio.timeout(BODY_LIMIT_SECONDS):
+                    return await receive()
+            except TimeoutError:
+                raise MalformedRequest("the body did not arrive in time") from None
+
         with gate:
-            await app(scope, receive, send)
+            await app(scope, receive_in_time, send)
 
     return gated
 
@@ -171,9 +184,17 @@ def _violations(error: ValidationException) -> list[Violation]:
     for entry in error.extra if isinstance(error.extra, list) else []:
         message = str(entry.get("message", ""))
         if named := _UNKNOWN_FIELD.match(message):
-            found.append(Violation(named["name"][:40], "is no field of this request"))
+            name = named["name"] if is_tellable(named["name"]) else ""
+            found.append(Violation(name, "is no field of this request"))
         elif named := _MISSING_FIELD.match(message):
             found.append(Violation(named["name"], "is required"))
+        elif message.startswith("Invalid enum value"):  # which the message would quote
+            found.append(Violation(_key_of(entry), "is none of the values that it may have"))
         else:
-            found.append(Violation(str(entry.get("key", "")), message))
+            found.append(Violation(_key_of(entry), message))
     return found or [Violation("", "the request has a field of the wrong type")]
+
+
+def _key_of(entry: dict[str, Any]) -> str:
+    key = str(entry.get("key", "")).partition("[")[0]
+    return key if is_tellable(key) else ""

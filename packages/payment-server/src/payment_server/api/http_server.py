@@ -1,7 +1,6 @@
 """The HTTP server: uvicorn inside our own event loop, without its signal handlers."""
 
 import asyncio
-import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
@@ -9,9 +8,9 @@ from typing import Final
 import uvicorn
 from litestar.types import ASGIApp
 
-from payment_server.api.rpc_server import PortTaken
+from payment_server.api.listening import listening_socket
 
-BACKLOG: Final = 2_048  # uvicorn's own default; the kernel caps it at its own limit
+FORCED_STOP_LIMIT_SECONDS: Final = 0.5  # uvicorn looks whether it must stop ten times a second
 START_LIMIT_SECONDS: Final = 10.0  # Litestar is ready in milliseconds
 
 
@@ -31,12 +30,8 @@ class HttpServer:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int) -> int:
-        """Listens; returns the port, a free one where 0 was asked for. Raises PortTaken."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-        except OSError as error:
-            raise PortTaken(f"{host}:{port}") from error
+        """Listens; returns the port, a free one where 0 was asked for. Raises CannotListen."""
+        listener = listening_socket(host, port)
         config = uvicorn.Config(
             self._app,
             log_config=None,
@@ -57,11 +52,11 @@ class HttpServer:
         return bound
 
     async def stop(self, grace_seconds: float) -> None:
-        """Lets the requests inside finish for so long."""
+        """Answers nobody any more, and closes what is open after the grace."""
         if self._server is None or self._task is None:
             return
         self._server.should_exit = True
         done, _ = await asyncio.wait({self._task}, timeout=grace_seconds)
         if not done:
             self._server.force_exit = True
-            await asyncio.wait({self._task}, timeout=grace_seconds)
+            await asyncio.wait({self._task}, timeout=FORCED_STOP_LIMIT_SECONDS)

@@ -132,7 +132,7 @@ def _caller(request: HttpRequest, *, key: str = "") -> Caller:
     """Who asks. Raises InvalidRequest for a bad merchant or key, or two keys that differ."""
     return Caller(
         merchant_id=commands.merchant_id(request.headers.get("x-merchant-id", "")),
-        idempotency_key=key_of(field=key, header=request.headers.get("idempotency-key", "")),
+        idempotency_key=key_of(key, *request.headers.getall("idempotency-key", [])),
     )
 
 
@@ -153,7 +153,8 @@ def _metadata_filters(request: HttpRequest) -> dict[str, str]:
         if match := _METADATA_FILTER.fullmatch(name):
             entries[match[1]] = value
         elif name not in _LIST_PARAMETERS:
-            violations.append(Violation(name[:40], "is no parameter of this list"))
+            told = name if commands.is_tellable(name) else ""
+            violations.append(Violation(told, "is no parameter of this list"))
     if violations:
         raise InvalidRequest(violations)
     return entries

@@ -29,6 +29,7 @@ REQUEST_ID_PATTERN: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 
 Request = TypeVar("Request", bound=Message)
 Context = grpc.aio.ServicerContext[bytes, bytes]
+Metadata = tuple[tuple[str, str | bytes], ...]
 Bytes = Callable[[bytes, Context], Awaitable[bytes]]
 
 
@@ -37,14 +38,14 @@ class Call(msgspec.Struct, frozen=True):
 
     request_id: str
     merchant: str
-    key: str
+    keys: tuple[str, ...]
     patience_seconds: float | None
 
     def caller(self, *, key: str = "") -> Caller:
         """Who asks. Raises InvalidRequest for a bad merchant or key, or two keys that differ."""
         return Caller(
             merchant_id=commands.merchant_id(self.merchant),
-            idempotency_key=key_of(field=key, header=self.key),
+            idempotency_key=key_of(key, *self.keys),
             patience_seconds=self.patience_seconds,
         )
 
@@ -126,19 +127,25 @@ def _guarded(
 
 
 def _call_of(context: Context) -> Call:
-    metadata = dict(context.invocation_metadata() or ())
-    request_id = _text(metadata, "x-request-id")
+    metadata = tuple(context.invocation_metadata() or ())
+    request_id = _last(metadata, "x-request-id")
     return Call(
         request_id=request_id if REQUEST_ID_PATTERN.fullmatch(request_id) else ids.new_id(),
-        merchant=_text(metadata, "x-merchant-id"),
-        key=_text(metadata, "idempotency-key"),
+        merchant=_last(metadata, "x-merchant-id"),
+        keys=_all(metadata, "idempotency-key"),
         patience_seconds=context.time_remaining(),
     )
 
 
-def _text(metadata: dict[str, str | bytes], name: str) -> str:
-    value = metadata.get(name, "")
-    return value if isinstance(value, str) else value.decode("ascii", "replace")
+def _all(metadata: Metadata, name: str) -> tuple[str, ...]:
+    values = (value for key, value in metadata if key == name)
+    return tuple(
+        value if isinstance(value, str) else value.decode("ascii", "replace") for value in values
+    )
+
+
+def _last(metadata: Metadata, name: str) -> str:
+    return next(reversed(_all(metadata, name)), "")
 
 
 def _parsed(request_type: type[Request], raw: bytes) -> Request:

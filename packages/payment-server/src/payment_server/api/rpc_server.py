@@ -7,6 +7,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from payment_server.api.gate import CALLS_LIMIT, Gate
+from payment_server.api.listening import address_of, listening_socket
 from payment_server.api.rpc import SERVICE, Service, handlers
 
 _OPTIONS: Final = (
@@ -18,10 +19,6 @@ _OPTIONS: Final = (
     ("grpc.server.max_pending_requests_hard_limit", 4 * CALLS_LIMIT),
 )
 _REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
-
-
-class PortTaken(Exception):
-    """Somebody else listens on the port."""
 
 
 class RpcServer:
@@ -38,12 +35,11 @@ class RpcServer:
         self._add_reflection_v1(names)
 
     async def start(self, host: str, port: int) -> int:
-        """Listens; returns the port, a free one where 0 was asked for. Raises PortTaken."""
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        try:
-            bound = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise PortTaken(address) from error
+        """Listens; returns the port, a free one where 0 was asked for. Raises CannotListen."""
+        await self.set_serving(False)
+        # gRPC takes no socket of ours and does not say why it gets none; so this one tries first.
+        listening_socket(host, port).close()
+        bound = self._server.add_insecure_port(address_of(host, port))
         await self._server.start()
         return bound
 

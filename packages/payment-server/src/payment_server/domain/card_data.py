@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
-from payment_server.domain.commands import CreatePayment, ProcessPayment
+from payment_server.domain.commands import CreatePayment, ProcessPayment, metadata_path
 from payment_server.domain.errors import CardDataRejected, Violation
 
 # A run of 13 to 19 digits that no letter or further digit touches; the groups that people write,
@@ -45,8 +45,8 @@ def refuse_card_data(command: CreatePayment | ProcessPayment) -> None:
     found = [path for path, text in _texts_of(command) if _is_card_data(text)]
     if isinstance(command, CreatePayment):
         found += [
-            f"metadata.{key}"
-            for key in command.metadata
+            metadata_path(position, key)
+            for position, key in enumerate(command.metadata)
             if re.sub(r"[^a-z0-9]", "", key.lower()) in _SECRET_KEYS
         ]
     if found:
@@ -61,8 +61,8 @@ def _texts_of(command: CreatePayment | ProcessPayment) -> Iterator[tuple[str, st
         yield "customer_id", command.customer_id
         yield "description", command.description
         for position, (key, value) in enumerate(command.metadata.items()):
-            yield f"metadata[{position}]", key  # by its place: the key itself is the card number
-            yield f"metadata.{key}", value
+            yield metadata_path(position, key), key
+            yield metadata_path(position, key), value
 
 
 def _is_card_data(text: str) -> bool:

@@ -31,6 +31,8 @@ MERCHANT_DEFAULT: Final = "default"
 
 _MERCHANT = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
 _AMOUNT = re.compile(AMOUNT_PATTERN, re.ASCII)
+_TELLABLE = re.compile(r"[A-Za-z0-9_.-]{1,40}", re.ASCII)
+_CARD_NUMBER_DIGITS: Final = 13  # the fewest that one has
 _VERSION_LIMIT: Final = 2**63 - 1  # the largest that the database's BIGINT has
 
 
@@ -86,16 +88,15 @@ class _Fields:
             self.wrong(field, flaw)
         return value
 
-    def metadata(self, field: str, entries: Mapping[str, str]) -> dict[str, str]:
+    def metadata(self, entries: Mapping[str, str]) -> dict[str, str]:
         if len(entries) > METADATA_ENTRIES_LIMIT:
             self.wrong(
-                field, f"has {len(entries)} entries; at most {METADATA_ENTRIES_LIMIT} are allowed"
+                "metadata",
+                f"has {len(entries)} entries; at most {METADATA_ENTRIES_LIMIT} are allowed",
             )
             return {}
         for position, (key, value) in enumerate(entries.items()):
-            # A key that may not be stored may not be echoed either: it is named by its place.
-            refused = len(key) > METADATA_KEY_LIMIT or _flaw_of(key) is not None
-            path = f"{field}[{position}]" if refused else f"{field}.{key}"
+            path = metadata_path(position, key)
             self.text(path, key, METADATA_KEY_LIMIT, required=True)
             self.text(path, value, METADATA_VALUE_LIMIT)
         return dict(entries)
@@ -139,7 +140,7 @@ def create_payment(
         or "card",
         capture_method=capture_method,
         description=fields.text("description", description, DESCRIPTION_LIMIT),
-        metadata=fields.metadata("metadata", metadata),
+        metadata=fields.metadata(metadata),
     )
     fields.refuse()
     return command
@@ -206,7 +207,7 @@ def list_payments(
         status=status,
         created_from=created_from,
         created_before=created_before,
-        metadata=fields.metadata("metadata", metadata),
+        metadata=fields.metadata(metadata),
         page_size=min(page_size or PAGE_SIZE_DEFAULT, PAGE_SIZE_LIMIT),
         page_token=page_token,
     )
@@ -219,6 +220,18 @@ def merchant_id(text: str) -> str:
     if text and _MERCHANT.fullmatch(text) is None:
         raise InvalidRequest([Violation("x-merchant-id", f"must match {_MERCHANT.pattern}")])
     return text or MERCHANT_DEFAULT
+
+
+def is_tellable(name: str) -> bool:
+    """Whether a name that a caller chose may stand in an answer or a log: short, plain, and with
+    too few digits to be a card number."""
+    digits = sum(character.isdigit() for character in name)
+    return _TELLABLE.fullmatch(name) is not None and digits < _CARD_NUMBER_DIGITS
+
+
+def metadata_path(position: int, key: str) -> str:
+    """How a metadata entry is named in an answer: by its key, or by its place."""
+    return f"metadata.{key}" if is_tellable(key) else f"metadata[{position}]"
 
 
 def _flaw_of(text: str) -> str | None:

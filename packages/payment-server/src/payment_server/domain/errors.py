@@ -21,8 +21,11 @@ An error knows its `reason` and its facts; how gRPC and HTTP say them is the wir
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
+
+TOLD_LIMIT: Final = 3  # of the violations, in the message for people; programs read them all
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -51,7 +54,9 @@ class InvalidRequest(PaymentServiceError):
     reason = "FIELD_INVALID"
 
     def __init__(self, violations: Sequence[Violation]) -> None:
-        super().__init__("; ".join(f"{each.field}: {each.message}" for each in violations))
+        told = "; ".join(f"{each.field}: {each.message}" for each in violations[:TOLD_LIMIT])
+        more = len(violations) - TOLD_LIMIT
+        super().__init__(f"{told} (and {more} more)" if more > 0 else told)
         self.violations = tuple(violations)
 
 

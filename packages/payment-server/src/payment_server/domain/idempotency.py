@@ -19,7 +19,8 @@ from payment_server.domain.payment import Payment
 
 KEY_LIMIT: Final = 255
 FINGERPRINT_VERSION: Final = 1
-"""Raised when the same request would hash otherwise; stored keys say which one made theirs."""
+"""Raised when the same request would hash otherwise; stored with each key, so that a later version
+can still compare it by the rules of its own."""
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
 
@@ -44,17 +45,18 @@ class _StoredAnswer(msgspec.Struct, frozen=True):
     answer: Answer
 
 
-def key_of(*, field: str, header: str) -> str | None:
-    """The one key that a request carries, or None.
+def key_of(*given: str) -> str | None:
+    """The one key that a request carries, in its field, its headers or both; or None.
 
     Raises InvalidRequest for a key that is too long or not printable ASCII, and for two that
     differ.
     """
-    if field and header and field != header:
-        raise _invalid("differs from the one in the idempotency-key header")
-    key = field or header
-    if not key:
+    keys = {each for each in given if each}
+    if not keys:
         return None
+    if len(keys) > 1:
+        raise _invalid("differs from the one in the idempotency-key header")
+    key = keys.pop()
     if _KEY.fullmatch(key) is None:
         raise _invalid(f"must have 1 to {KEY_LIMIT} printable ASCII characters")
     return key

@@ -76,10 +76,14 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What the processor said; PENDING where it has not said anything yet."""
+    """What the processor said; PENDING where it has not said anything yet, and FAILED says why."""
 
     status: OperationStatus
     decline: Decline | None = None
+
+    def __post_init__(self) -> None:
+        if (self.decline is not None) != (self.status is OperationStatus.FAILED):
+            raise ValueError("a verdict has a decline exactly where it failed")
 
 
 APPROVED: Final = Verdict(OperationStatus.SUCCEEDED)

@@ -1,6 +1,6 @@
 """Connections to PostgreSQL, and the one bounded way to run a statement.
 
-Every statement of this package may be run twice with the effect of once; that is what allows a
+Every change of this package may be run twice with the effect of once; that is what allows a
 statement whose reply was lost to be sent again on another connection (the old one may still
 commit, so looking whether it did would prove nothing). Nothing above awaits PostgreSQL without a
 limit: a frozen server does not honour the driver's own time-outs.
@@ -9,7 +9,7 @@ limit: a frozen server does not honour the driver's own time-outs.
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -38,6 +38,7 @@ _SESSION: Final = {
     "lock_timeout": str(LOCK_LIMIT_MS),
     "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_LIMIT_MS),
     "default_transaction_isolation": "read committed",
+    "tcp_keepalives_idle": "60",  # keeps idle connections known to what stands in between
     "timezone": "UTC",
     "jit": "off",  # statements of microseconds; compiling one costs a thousand times as much
 }
@@ -48,7 +49,9 @@ _LOST: Final = (  # the connection went away, with the reply or before it
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # the driver's word when a FATAL meets the next statement
     asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.CrashShutdownError,
     OSError,
     TimeoutError,
 )
@@ -61,6 +64,7 @@ _REFUSED: Final = (  # the server answered that it will not, now
     asyncpg.ReadOnlySQLTransactionError,
 )
 
+Result = TypeVar("Result")
 if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
 else:
@@ -69,6 +73,13 @@ else:
 
 class UniqueViolation(Exception):
     """A row with this key exists already: somebody was faster."""
+
+
+class StatementFailed(Exception):
+    """The server refused a statement for a reason that must be a bug of ours.
+
+    Told by code and constraint only: the server's own words quote the row.
+    """
 
 
 class UnsafeDatabase(Exception):
@@ -87,7 +98,9 @@ class Database:
         self._free: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
         for _ in range(connections):
             self._free.put_nowait(None)
+        self._open: set[Connection] = set()
         self._running: set[asyncio.Task[Any]] = set()
+        self._closed = False
         self.writable = True
         """Whether there is room for writes; who watches the disk sets it."""
 
@@ -121,18 +134,19 @@ class Database:
                 raise UnsafeDatabase(f"PostgreSQL runs with {name} = off and may lose payments")
 
     async def close(self) -> None:
-        """Waits for the statements under way, each of which has its limit, and disconnects."""
+        """Lets the statements under way end, within the limit of one, and disconnects."""
+        self._closed = True
         if self._running:
             await asyncio.wait(self._running, timeout=CALL_LIMIT_SECONDS)
-        while not self._free.empty():
-            connection = self._free.get_nowait()
-            if connection is not None:
-                connection.terminate()  # nothing is under way on it
+        for connection in self._open:
+            connection.terminate()
 
     async def _call(
         self, sql: str, arguments: tuple[object, ...], unknown: OutcomeUnknown | None
     ) -> list[asyncpg.Record]:
         """Waits for a connection, then runs to the end, whether or not the caller stays."""
+        if self._closed:
+            raise DatabaseUnavailable("the connections to the database are closed")
         try:
             async with asyncio.timeout(ACQUIRE_LIMIT_SECONDS):
                 connection = await self._free.get()
@@ -155,28 +169,50 @@ class Database:
         arguments: tuple[object, ...],
         unknown: OutcomeUnknown | None,
     ) -> list[asyncpg.Record]:
-        failure: Exception = DatabaseUnavailable("the database cannot be reached")
+        """Runs a statement, and again where its reply was lost.
+
+        Once a run was lost it may have had its effect, so no later refusal may be told as one:
+        only a violated key is, which whoever wrote the statement can interpret.
+        """
+        lost: Exception | None = None
         try:
             for attempt in range(RUNS_LIMIT):
                 if attempt:
                     await asyncio.sleep(RERUN_PAUSE_SECONDS)
+                sent = False
                 try:
-                    if connection is None or connection.is_closed():
-                        connection = None
-                        connection = await connect(self._url)
-                    failure = unknown or DatabaseUnavailable("the database does not answer")
-                    return await _bounded(connection, connection.fetch(sql, *arguments))
+                    connection = await self._connected(connection)
+                    sent = True
+                    return await bounded(connection, connection.fetch(sql, *arguments))
+                except ValueError as error:  # the driver's, and it quotes the argument
+                    raise StatementFailed(type(error).__name__) from None
                 except _LOST as error:
-                    if connection is not None:
-                        connection.terminate()  # whatever state it is in, nobody uses it again
                     log.warning("a database call was cut off: %s", type(error).__name__)
+                    lost = unknown if sent and unknown is not None else lost
+                    self._drop(connection)
+                    connection = None
                     if isinstance(error, TimeoutError):
                         break  # a frozen server stays frozen; the caller has waited long enough
+                except asyncpg.UniqueViolationError:
+                    raise UniqueViolation from None
                 except asyncpg.PostgresError as error:
-                    raise _meaning_of(error) from error
+                    raise lost or _meaning_of(error) from None
         finally:
             self._free.put_nowait(connection)
-        raise failure
+        raise lost or DatabaseUnavailable("the database does not answer")
+
+    async def _connected(self, connection: Connection | None) -> Connection:
+        if connection is None or connection.is_closed():
+            self._drop(connection)
+            connection = await connect(self._url)
+            self._open.add(connection)
+        return connection
+
+    def _drop(self, connection: Connection | None) -> None:
+        """Whatever state the connection is in, nobody uses it again."""
+        if connection is not None:
+            self._open.discard(connection)
+            connection.terminate()
 
 
 async def connect(url: str) -> Connection:
@@ -187,10 +223,8 @@ async def connect(url: str) -> Connection:
 
 
 def _meaning_of(error: asyncpg.PostgresError) -> Exception:
-    """What an error that the server answered means to the service; itself where it is a bug."""
+    """What an error that the server answered means to the service."""
     match error:
-        case asyncpg.UniqueViolationError():
-            return UniqueViolation()
         case asyncpg.SerializationError() | asyncpg.DeadlockDetectedError():
             return TransactionAborted()
         case asyncpg.DiskFullError():
@@ -198,19 +232,21 @@ def _meaning_of(error: asyncpg.PostgresError) -> Exception:
         case _ if isinstance(error, _REFUSED):
             return DatabaseUnavailable("the database refused the call")
         case _:
-            return error
+            return StatementFailed(f"SQLSTATE {error.sqlstate}, {error.constraint_name}")
 
 
-async def _bounded(
-    connection: Connection, statement: Coroutine[Any, Any, list[asyncpg.Record]]
-) -> list[asyncpg.Record]:
+async def bounded(
+    connection: Connection,
+    statement: Coroutine[Any, Any, Result],
+    limit_seconds: float | None = None,
+) -> Result:
     """Runs a statement, or cuts the connection when the limit is over; raises TimeoutError then.
 
     Neither the driver's time-out nor a cancellation returns while the server is frozen; cutting
     the connection and leaving the task behind does.
     """
     task = asyncio.create_task(statement)
-    done, _ = await asyncio.wait({task}, timeout=CALL_LIMIT_SECONDS)
+    done, _ = await asyncio.wait({task}, timeout=limit_seconds or CALL_LIMIT_SECONDS)
     if not done:
         task.add_done_callback(lambda late: late.cancelled() or late.exception())
         connection.terminate()

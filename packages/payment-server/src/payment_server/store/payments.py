@@ -5,7 +5,6 @@ is written and the caller decides again. A key is a plain INSERT beside the chan
 change leaves no key and two twins cannot both change anything.
 """
 
-from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -48,8 +47,10 @@ class Found(msgspec.Struct, frozen=True):
 
 _CREATE: Final = f"""
 INSERT INTO payments ({PAYMENT}) VALUES ({slots(1, PAYMENT)})
+ON CONFLICT (merchant_id, payment_id) DO NOTHING
 """
 
+# A conflict of payment_id is an earlier run of this very statement: ids are drawn for one request.
 # The key's DO UPDATE changes nothing; it makes the statement return the row that is stored, even
 # one that another statement has committed meanwhile. First is who finds its own payment_id.
 _CREATE_ONCE: Final = f"""
@@ -60,6 +61,7 @@ WITH key AS (
   RETURNING fingerprint, payment_id, operation_id, answer
 ), payment AS (
   INSERT INTO payments ({PAYMENT}) SELECT {slots(1, PAYMENT)} FROM key WHERE key.payment_id = $2
+  ON CONFLICT (merchant_id, payment_id) DO NOTHING
 )
 SELECT fingerprint, payment_id, operation_id, answer FROM key
 """
@@ -69,9 +71,7 @@ async def create(database: Database, payment: Payment, key: Key | None) -> Bound
     """Records a payment. With a key: returns what the key is bound to, now or from before."""
     row = payment_row(payment)
     if key is None:
-        # A violation is a first run whose reply was lost: an id is drawn for one request only.
-        with suppress(UniqueViolation):
-            await database.write(_CREATE, *row, repeatable=False)
+        await database.write(_CREATE, *row, repeatable=False)
         return None
     bound = key_row(payment.merchant_id, key, Answer(payment), payment.payment_id, None)
     rows = await database.write(_CREATE_ONCE, *row, *bound, repeatable=True)
@@ -232,7 +232,7 @@ UPDATE operations SET lease_until = now() + make_interval(secs => $1)
 WHERE (merchant_id, operation_id) IN (
   SELECT merchant_id, operation_id FROM operations
   WHERE status = 'pending' AND lease_until < now()
-  ORDER BY merchant_id, lease_until LIMIT $2 FOR UPDATE SKIP LOCKED)
+  ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED)
 RETURNING {OPERATION}
 """
 

@@ -17,12 +17,12 @@ import asyncpg
 import msgspec
 
 from payment_server.domain.errors import DatabaseUnavailable
-from payment_server.store.database import Connection, connect
+from payment_server.store.database import Connection, bounded, connect
 
-LEASE_SECONDS: Final = 60  # longer than any migration; a holder that died is waited out
+LEASE_SECONDS: Final = 60.0  # longer than any migration; a holder that died is waited out
 LEASE_POLL_SECONDS: Final = 0.2
 LEASE_WAIT_LIMIT_SECONDS: Final = 2 * LEASE_SECONDS
-STATEMENT_LIMIT: Final = "55s"  # migrations may rewrite a table, but not outlive the lease
+MIGRATION_LIMIT_SECONDS: Final = 55.0  # may rewrite a table, but not outlive the lease
 
 _PREPARE: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -86,18 +86,19 @@ async def migrate(owner_url: str) -> tuple[Migration, ...]:
     """
     holder = uuid.uuid4()
     async with _connected(owner_url) as connection:
-        await connection.execute(f"SET statement_timeout = '{STATEMENT_LIMIT}'")
-        await _prepare(connection)
+        await bounded(connection, connection.execute("SET statement_timeout = 0"))
+        await bounded(connection, _prepare(connection))
         await _take_lease(connection, holder)
         try:
-            missing = _missing(await connection.fetch(_APPLIED))
+            missing = _missing(await bounded(connection, connection.fetch(_APPLIED)))
             for each in missing:
-                async with connection.transaction():
-                    await connection.execute(each.sql)
-                    await connection.execute(_RECORD, each.number, each.name, each.checksum)
+                # Each on a lease of its own length.
+                await bounded(connection, connection.fetch(_TAKE_LEASE, holder, LEASE_SECONDS))
+                await bounded(connection, _apply(connection, each), MIGRATION_LIMIT_SECONDS)
             return missing
         finally:
-            await connection.execute(_RELEASE_LEASE, holder)
+            if not connection.is_closed():
+                await bounded(connection, connection.execute(_RELEASE_LEASE, holder))
 
 
 async def pending(url: str) -> tuple[Migration, ...]:
@@ -107,7 +108,7 @@ async def pending(url: str) -> tuple[Migration, ...]:
     """
     async with _connected(url) as connection:
         try:
-            return _missing(await connection.fetch(_APPLIED))
+            return _missing(await bounded(connection, connection.fetch(_APPLIED)))
         except asyncpg.UndefinedTableError:
             return migrations()
 
@@ -122,6 +123,8 @@ async def _connected(url: str) -> AsyncIterator[Connection]:
         yield connection
     except asyncpg.PostgresError as error:
         raise SchemaError(f"the database refused a statement: {error}") from error
+    except (TimeoutError, OSError, asyncpg.InterfaceError) as error:
+        raise DatabaseUnavailable("the database went away while its schema was read") from error
     finally:
         connection.terminate()
 
@@ -145,14 +148,24 @@ def _missing(applied: list[asyncpg.Record]) -> tuple[Migration, ...]:
 async def _prepare(connection: Connection) -> None:
     try:
         await connection.execute(_PREPARE)
-    except (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
+    except (
+        asyncpg.UniqueViolationError,
+        asyncpg.DuplicateObjectError,
+        asyncpg.DuplicateTableError,
+    ):
         # Two first starts at once: IF NOT EXISTS looks before it locks. By now the other is done.
         await connection.execute(_PREPARE)
 
 
+async def _apply(connection: Connection, migration: Migration) -> None:
+    async with connection.transaction():
+        await connection.execute(migration.sql)
+        await connection.execute(_RECORD, migration.number, migration.name, migration.checksum)
+
+
 async def _take_lease(connection: Connection, holder: uuid.UUID) -> None:
     for _ in range(int(LEASE_WAIT_LIMIT_SECONDS / LEASE_POLL_SECONDS)):
-        if await connection.fetch(_TAKE_LEASE, holder, float(LEASE_SECONDS)):
+        if await bounded(connection, connection.fetch(_TAKE_LEASE, holder, LEASE_SECONDS)):
             return
         await asyncio.sleep(LEASE_POLL_SECONDS)
-    raise SchemaError(f"another start has been migrating for {LEASE_WAIT_LIMIT_SECONDS} seconds")
+    raise SchemaError(f"another start has been migrating for {LEASE_WAIT_LIMIT_SECONDS:.0f} s")
