@@ -218,8 +218,8 @@ async def test_no_merchant_starves_behind_anothers_pending_operations(
             metadata = (("x-merchant-id", merchant),)
             request = pb.CreatePaymentRequest(amount="1", customer_id="c")
             created = await servers.stub.CreatePayment(request, metadata=metadata)
-            call = servers.process(created.payment_id, metadata=metadata)
-            calls.append(asyncio.ensure_future(call))
+            process = servers.process(created.payment_id, metadata=metadata)
+            calls.append(asyncio.ensure_future(process))
         await until(lambda: all_pending(database, len(calls)))
         for call in calls:
             call.cancel()
