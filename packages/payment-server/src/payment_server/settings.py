@@ -109,6 +109,8 @@ class _Reader:
             return None
         try:
             raw = Path(file).read_text(encoding="utf-8").strip() if file else raw.strip()
+            if file and not raw:
+                raise ValueError("is empty in its file")
             return parse(raw) if raw else None
         except OSError as error:
             self._wrong.append(f"{name}_FILE cannot be read: {error.strerror}")
@@ -133,11 +135,15 @@ class _Reader:
 
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
-        if urlsplit(raw).scheme not in schemes:
+        try:
+            parts = urlsplit(raw)
+        except ValueError:  # whose own words may quote a password
+            raise ValueError("is no URL") from None
+        if parts.scheme not in schemes:
             raise ValueError(f"must begin with {' or '.join(f'{each}://' for each in schemes)}")
         try:
-            _ = urlsplit(raw).port
-        except ValueError:  # whose own words may quote a password
+            _ = "," in parts.netloc or parts.port  # several hosts have a port each
+        except ValueError:  # and here too
             raise ValueError(
                 "has no valid port; / : @ ? # in a password are written as %2F %3A %40 %3F %23"
             ) from None
@@ -147,7 +153,10 @@ def _url(*schemes: str) -> Callable[[str], str]:
 
 
 def _path(raw: str) -> Path:
-    return Path(raw).expanduser().absolute()
+    try:
+        return Path(raw).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("names the home of a user who has none") from None
 
 
 def _truth(raw: str) -> bool:
@@ -170,6 +179,5 @@ def _without_password(url: str) -> str:
     parts = urlsplit(url)
     secret = ":***" if parts.password is not None else ""
     user = f"{parts.username}{secret}@" if parts.username or secret else ""
-    port = f":{parts.port}" if parts.port is not None else ""
-    query = "?…" if parts.query else ""
-    return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}{query}"
+    hosts = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{user}{hosts}{parts.path}{'?…' if parts.query else ''}"

@@ -210,6 +210,10 @@ def test_an_unknown_action_is_refused_with_the_known_ones(action: str) -> None:
     }
 
 
+def test_an_unknown_action_is_not_judged_by_its_amount() -> None:
+    assert faults(processed, action="settle", amount="2.50").keys() == {"action"}
+
+
 @pytest.mark.parametrize("action", ["capture", "refund"])
 def test_a_part_may_be_captured_or_refunded(action: str) -> None:
     assert processed(action=action, amount="2.5").amount == "2.5"

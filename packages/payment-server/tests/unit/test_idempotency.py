@@ -228,6 +228,12 @@ def test_a_stored_answer_says_which_format_it_has(payment: Payment) -> None:
     assert msgspec.json.decode(encode_answer(Answer(payment)))["format_version"] == 1
 
 
+def test_an_answer_of_a_format_to_come_is_refused(payment: Payment) -> None:
+    text = encode_answer(Answer(payment)).replace('"format_version":1', '"format_version":2')
+    with pytest.raises(msgspec.ValidationError):
+        decode_answer(text)
+
+
 @pytest.mark.parametrize("text", ["{}", '{"format_version": 1}', '{"answer": {}}', "[]", "null"])
 def test_what_is_no_answer_is_refused(text: str) -> None:
     with pytest.raises(msgspec.ValidationError):

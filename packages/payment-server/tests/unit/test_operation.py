@@ -299,7 +299,7 @@ def test_what_is_over_is_not_worth_a_retry(captured: Payment) -> None:
     assert refused(captured, "process").retry_after_seconds is None
 
 
-@pytest.mark.parametrize("amount", ["1.234", "0.001"])
+@pytest.mark.parametrize("amount", ["1.234", "0.001", "1.000", "2.500"])
 def test_a_part_has_no_more_decimals_than_the_currency(captured: Payment, amount: str) -> None:
     error = refused(captured, "refund", amount=amount)
     assert isinstance(error, InvalidRequest)

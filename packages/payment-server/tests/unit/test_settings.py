@@ -201,6 +201,24 @@ def test_a_password_that_makes_a_broken_url_is_not_repeated() -> None:
     assert "secret" not in fault
 
 
+@pytest.mark.parametrize("host", ["[bad", "exa\u2100mple"], ids=ascii)
+def test_a_password_before_a_broken_host_is_not_repeated(host: str) -> None:
+    assert faults({"DATABASE_URL": f"postgresql://someone:secret@{host}/x"}) == [
+        "DATABASE_URL is no URL"
+    ]
+
+
+def test_the_home_of_nobody_is_refused() -> None:
+    (fault,) = faults({"PAYMENT_DATA_DIR": "~no-such-user-here/data"})
+    assert fault == "PAYMENT_DATA_DIR names the home of a user who has none"
+
+
+def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
+    assert faults({"DATABASE_URL_FILE": file_with(tmp_path, "\n")}) == [
+        "DATABASE_URL is empty in its file"
+    ]
+
+
 def test_all_but_the_password_is_shown() -> None:
     shown = read_settings({"DATABASE_URL": URL}).shown()
     assert shown["database_url"] == "postgresql://someone:***@db.example:5432/payments"

@@ -8,11 +8,14 @@ from typing import Final
 from payment_server.domain.commands import CreatePayment, ProcessPayment, metadata_path
 from payment_server.domain.errors import CardDataRejected, Violation
 
-# A run of 13 to 19 digits that no letter or further digit touches; the groups that people write,
-# "4242 4242…" or "4242-4242…", count as one run.
-_RUN = re.compile(
-    r"(?<![0-9A-Za-z])(?<![0-9][ -])[0-9](?:[ -]?[0-9]){12,18}(?![ -]?[0-9])(?![A-Za-z])"
-)
+# Groups of digits with single spaces or dashes between, as people write numbers; no letter touches
+# one. A card number may be some of the groups: an expiry or a CVC often follows it.
+_GROUPS = re.compile(r"(?<![0-9A-Za-z])[0-9]+(?:[ -][0-9]+)*(?![0-9A-Za-z])")
+_NUMBER_LENGTHS: Final = range(13, 20)
+
+# The first groups of a UUID can be sixteen decimal digits by chance: one of 80,000 would pass for
+# a card number.
+_UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 
 # Issuer identification numbers (ISO/IEC 7812): first digits, and how long such a number may be.
 _ISSUERS: Final = (
@@ -44,6 +47,8 @@ def refuse_card_data(command: CreatePayment | ProcessPayment) -> None:
     """Raises CardDataRejected that names the fields, never what they hold."""
     found = [path for path, text in _texts_of(command) if _is_card_data(text)]
     if isinstance(command, CreatePayment):
+        if _TRACK.search(command.customer_id):
+            found.append("customer_id")  # otherwise the caller's own number, however it looks
         found += [
             metadata_path(position, key)
             for position, key in enumerate(command.metadata)
@@ -58,7 +63,6 @@ def refuse_card_data(command: CreatePayment | ProcessPayment) -> None:
 def _texts_of(command: CreatePayment | ProcessPayment) -> Iterator[tuple[str, str]]:
     yield "payment_method", command.payment_method
     if isinstance(command, CreatePayment):
-        yield "customer_id", command.customer_id
         yield "description", command.description
         for position, (key, value) in enumerate(command.metadata.items()):
             yield metadata_path(position, key), key
@@ -71,7 +75,20 @@ def _is_card_data(text: str) -> bool:
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     if _TRACK.search(plain):
         return True
-    return any(_is_card_number(re.sub("[ -]", "", run)) for run in _RUN.findall(plain))
+    return any(_has_card_number(run) for run in _GROUPS.findall(_UUID.sub("", plain)))
+
+
+def _has_card_number(run: str) -> bool:
+    groups = re.split("[ -]", run)
+    for first in range(len(groups)):
+        digits = ""
+        for group in groups[first:]:
+            digits += group
+            if len(digits) >= _NUMBER_LENGTHS.stop:
+                break
+            if len(digits) in _NUMBER_LENGTHS and _is_card_number(digits):
+                return True
+    return False
 
 
 def _is_card_number(digits: str) -> bool:

@@ -49,7 +49,7 @@ class CreatePayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ProcessPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Move a payment on. `amount` is a decimal string without trailing zeros; empty means all."""
+    """Move a payment on. `amount` is a decimal string; empty means all that is left."""
 
     payment_id: str
     action: Action
@@ -156,23 +156,22 @@ def process_payment(
 ) -> ProcessPayment:
     """Raises InvalidRequest."""
     fields = _Fields()
-    wanted = Action.PROCESS
-    try:
-        wanted = Action(action or Action.PROCESS)
-    except ValueError:
+    is_known = not action or action in set(Action)
+    if not is_known:
         fields.wrong("action", f"must be one of {', '.join(Action)}")
+    wanted = Action(action) if action and is_known else Action.PROCESS
     if amount and _AMOUNT.fullmatch(amount) is None:
         fields.wrong("amount", 'must be a decimal string such as "10.00"')
-    elif amount and wanted not in (Action.CAPTURE, Action.REFUND):
+    elif amount and is_known and wanted not in (Action.CAPTURE, Action.REFUND):
         fields.wrong("amount", f"cannot be given with {wanted}")
     if payment_method and wanted in (Action.CANCEL, Action.REFUND):
         fields.wrong("payment_method", f"cannot be given with {wanted}")
     if not 0 <= expected_version <= _VERSION_LIMIT:
-        fields.wrong("expected_version", "must not be below zero")
+        fields.wrong("expected_version", "is no version that a payment can have")
     command = ProcessPayment(
         payment_id=fields.text("payment_id", payment_id, PAYMENT_ID_LIMIT, required=True),
         action=wanted,
-        amount=amount.rstrip("0").rstrip(".") if "." in amount else amount,
+        amount=amount,
         payment_method=fields.text("payment_method", payment_method, PAYMENT_METHOD_LIMIT),
         expected_version=expected_version,
     )

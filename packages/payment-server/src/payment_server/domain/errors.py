@@ -98,9 +98,9 @@ class IllegalStep(PaymentServiceError):
         status: str,
         allowed_actions: Sequence[str],
         retry_after_seconds: float | None = None,
-        message: str = "",
+        message: str,
     ) -> None:
-        super().__init__(message or f"the payment is {status}")
+        super().__init__(message)
         self.reason = reason
         self.payment_id = payment_id
         self.status = status

@@ -7,7 +7,7 @@ bound to its merchant for ever.
 import hashlib
 import re
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -41,7 +41,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class _StoredAnswer(msgspec.Struct, frozen=True):
-    format_version: int
+    format_version: Literal[1]
     answer: Answer
 
 
@@ -64,9 +64,9 @@ def key_of(*given: str) -> str | None:
 
 def fingerprint(command: CreatePayment | ProcessPayment) -> bytes:
     """A hash of what the command means: unset fields and the expected version are no part of it."""
-    meaning = (
-        replace(command, expected_version=0) if isinstance(command, ProcessPayment) else command
-    )
+    meaning = command
+    if isinstance(command, ProcessPayment):
+        meaning = replace(command, amount=_shortest(command.amount), expected_version=0)
     text = msgspec.json.encode((type(command).__name__, meaning), order="deterministic")
     return hashlib.sha256(text).digest()
 
@@ -79,6 +79,11 @@ def encode_answer(answer: Answer) -> str:
 def decode_answer(text: str) -> Answer:
     """Raises msgspec.ValidationError for what `encode_answer` of no version wrote."""
     return msgspec.json.decode(text, type=_StoredAnswer).answer
+
+
+def _shortest(amount: str) -> str:
+    """One spelling for "2.5" and "2.50": a step's currency is not known here."""
+    return amount.rstrip("0").rstrip(".") if "." in amount else amount
 
 
 def _invalid(message: str) -> InvalidRequest:

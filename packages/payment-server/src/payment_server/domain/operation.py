@@ -194,8 +194,10 @@ _Reservation = tuple[OperationKind, Payment, int]
 
 
 def _attempt(payment: Payment, wish: ProcessPayment) -> _Reservation:
-    if wish.amount:
-        raise _misplaced("amount", "the payment is not authorized, so it is captured whole")
+    if _part(payment, wish, payment.amount_minor, "AMOUNT_EXCEEDS_CAPTURABLE") != (
+        payment.amount_minor
+    ):
+        raise _misplaced("amount", "the payment is not authorized yet, so it is captured whole")
     if payment.attempts >= ATTEMPTS_LIMIT:
         raise _illegal(payment, "ATTEMPTS_EXHAUSTED")
     method = wish.payment_method or payment.payment_method
@@ -270,6 +272,7 @@ def _illegal(payment: Payment, reason: str) -> IllegalStep:
         payment_id=payment.payment_id,
         status=payment.status,
         allowed_actions=payment.allowed_actions,
+        message=f"the payment is {payment.status}: {reason.replace('_', ' ').lower()}",
         retry_after_seconds=BUSY_RETRY_SECONDS if reason in _PASSING else None,
     )
 

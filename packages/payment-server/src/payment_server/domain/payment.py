@@ -155,9 +155,21 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def allowed_actions(self) -> tuple[Action, ...]:
+        """What may be asked now; what has to wait for an operation under way is left out."""
         if self.status is Status.FAILED and self.attempts >= ATTEMPTS_LIMIT:
             return (Action.CANCEL,)
-        return ALLOWED_ACTIONS[self.status]
+        return tuple(each for each in ALLOWED_ACTIONS[self.status] if not self._waits(each))
+
+    def _waits(self, action: Action) -> bool:
+        match action:
+            case Action.CAPTURE:
+                return self.held_minor > 0 and not self.capturable_minor
+            case Action.CANCEL:
+                return self.capture_pending_minor > 0 or self.void_pending_minor > 0
+            case Action.REFUND:
+                return not self.refundable_minor
+            case _:
+                return False
 
     def format(self, minor: int) -> str:
         """An amount of this payment's currency as a decimal string."""
