@@ -83,12 +83,14 @@ class PaymentModel:
         return begun
 
     def _attempt(self, action: str, part: int, method: str) -> Begun:
-        if part:
-            raise Refused("FIELD_INVALID")
         if self.attempts == ATTEMPTS:
             raise Refused("ATTEMPTS_EXHAUSTED")
         if self.is_method_refused and method in ("", self.method):
             raise Refused("PAYMENT_METHOD_REFUSED")
+        if part > self.amount:
+            raise Refused("AMOUNT_EXCEEDS_CAPTURABLE")
+        if part not in (0, self.amount):
+            raise Refused("FIELD_INVALID")
         self.status, self.attempts = "processing", self.attempts + 1
         self.method, self.is_method_refused = method or self.method, False
         captures = action == "capture" or (action == "process" and self.is_automatic)

@@ -63,7 +63,11 @@ def test_a_reason_looks_as_google_rpc_wants_it(reason: str) -> None:
 
 
 ILLEGAL = IllegalStep(
-    "ALREADY_CAPTURED", payment_id="an id", status="captured", allowed_actions=["refund"]
+    "ALREADY_CAPTURED",
+    payment_id="an id",
+    status="captured",
+    allowed_actions=["refund"],
+    message="the payment is captured",
 )
 TOO_MUCH = AmountTooLarge(
     "AMOUNT_EXCEEDS_REFUNDABLE",

@@ -38,13 +38,18 @@ INVALID = InvalidRequest(
 )
 NOT_FOUND = PaymentNotFound("some id")
 ILLEGAL = IllegalStep(
-    "ALREADY_CAPTURED", payment_id="some id", status="captured", allowed_actions=["refund"]
+    "ALREADY_CAPTURED",
+    payment_id="some id",
+    status="captured",
+    allowed_actions=["refund"],
+    message="the payment is captured",
 )
 BUSY = IllegalStep(
     "PAYMENT_PROCESSING",
     payment_id="some id",
     status="processing",
     allowed_actions=[],
+    message="the payment is processing",
     retry_after_seconds=1.0,
 )
 TOO_MUCH = AmountTooLarge(

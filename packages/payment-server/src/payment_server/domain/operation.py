@@ -194,16 +194,15 @@ _Reservation = tuple[OperationKind, Payment, int]
 
 
 def _attempt(payment: Payment, wish: ProcessPayment) -> _Reservation:
-    if _part(payment, wish, payment.amount_minor, "AMOUNT_EXCEEDS_CAPTURABLE") != (
-        payment.amount_minor
-    ):
-        raise _misplaced("amount", "the payment is not authorized yet, so it is captured whole")
     if payment.attempts >= ATTEMPTS_LIMIT:
         raise _illegal(payment, "ATTEMPTS_EXHAUSTED")
     method = wish.payment_method or payment.payment_method
     forbidden = payment.decline is not None and payment.decline.advice is Advice.NEVER
     if forbidden and method == payment.payment_method:
         raise _illegal(payment, "PAYMENT_METHOD_REFUSED")
+    amount = payment.amount_minor
+    if _part(payment, wish, amount, "AMOUNT_EXCEEDS_CAPTURABLE") != amount:
+        raise _misplaced("amount", "the payment is not authorized yet, so it is captured whole")
     changed = replace(
         payment,
         status=Status.PROCESSING,
@@ -211,7 +210,7 @@ def _attempt(payment: Payment, wish: ProcessPayment) -> _Reservation:
         attempts=payment.attempts + 1,
         decline=None,
     )
-    return OperationKind.AUTHORIZE, changed, payment.amount_minor
+    return OperationKind.AUTHORIZE, changed, amount
 
 
 def _reserve_capture(payment: Payment, wish: ProcessPayment) -> _Reservation:
