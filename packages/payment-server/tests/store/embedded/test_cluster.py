@@ -24,7 +24,6 @@ async def started() -> AsyncIterator[dict[Path | None, EmbeddedPostgres]]:
     params=[
         pytest.param(None, id="wheel"),
         *(pytest.param(folder, id=folder.parent.name) for folder in _DEBIAN),
-        *([] if _DEBIAN else [pytest.param(None, marks=pytest.mark.skip("no other binaries"))]),
     ]
 )
 async def postgres(
