@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from payment.v1 import payment_pb2 as pb
 from payment.v1 import payment_pb2_grpc
-from payment_server.app import Databases, Plan, serving
+from payment_server.app import Address, Databases, Plan, serving
 from payment_server.processors import Processor
 from payment_server.processors.sandbox import Sandbox
 from payment_server.settings import Settings, read_settings
@@ -56,6 +56,16 @@ Start: TypeAlias = Callable[..., AbstractAsyncContextManager[Servers]]
 async def running(
     database_url: str, environment: Mapping[str, str], processor: Processor | None
 ) -> AsyncIterator[Servers]:
+    async with (
+        service_on(database_url, environment, processor) as address,
+        clients_of(address) as servers,
+    ):
+        yield servers
+
+
+def service_on(
+    database_url: str, environment: Mapping[str, str], processor: Processor | None
+) -> AbstractAsyncContextManager[Address]:
     plan = Plan(
         settings=settings(database_url, environment),
         embedded=False,
@@ -63,15 +73,15 @@ async def running(
         grace_seconds=2.0,
     )
     never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    databases = Databases(database_url, database_url, never)
-    async with AsyncExitStack() as stack:
-        address = await stack.enter_async_context(serving(plan, databases, processor or Sandbox()))
-        channel = await stack.enter_async_context(
-            grpc.aio.insecure_channel(f"127.0.0.1:{address.grpc_port}")
-        )
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{address.http_port}")
-        )
+    return serving(plan, Databases(database_url, database_url, never), processor or Sandbox())
+
+
+@asynccontextmanager
+async def clients_of(address: Address) -> AsyncIterator[Servers]:
+    async with (
+        grpc.aio.insecure_channel(f"127.0.0.1:{address.grpc_port}") as channel,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{address.http_port}") as http,
+    ):
         yield Servers(address.grpc_port, address.http_port, channel, http)
 
 
