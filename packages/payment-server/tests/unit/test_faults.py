@@ -6,12 +6,13 @@ from typing import Any
 from urllib.parse import quote
 
 import grpc
+import msgspec
 import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from payment.v1.errors import ERRORS
-from payment_server.api.faults import describe, problem, rpc_status, status_code
+from payment_server.api.faults import Fault, describe, problem, rpc_status, status_code
 from payment_server.domain import commands
 from payment_server.domain.errors import (
     AmountTooLarge,
@@ -100,7 +101,12 @@ def code_number(code: str) -> int:
 
 
 def told(error: Exception) -> dict[str, Any]:
-    return problem(describe(error, REQUEST_ID), "/v1/payments")
+    return told_on_http(describe(error, REQUEST_ID), "/v1/payments")
+
+
+def told_on_http(fault: Fault, instance: str) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(problem(fault, instance)))
+    return body
 
 
 @pytest.mark.parametrize(
@@ -127,7 +133,10 @@ def test_a_failure_has_its_code_on_grpc_and_http(reason: str, code: str, http_st
     fault = describe(FAILURES[reason], REQUEST_ID)
     status = status_pb2.Status.FromString(rpc_status(fault))
     assert (status_code(fault), status.code) == (grpc.StatusCode[code], code_number(code))
-    assert (problem(fault, "/")["code"], problem(fault, "/")["status"]) == (code, http_status)
+    assert (told_on_http(fault, "/")["code"], told_on_http(fault, "/")["status"]) == (
+        code,
+        http_status,
+    )
 
 
 @EVERY_REASON

@@ -5,7 +5,7 @@ correlation id and nothing else.
 """
 
 import logging
-from typing import Any, Final
+from typing import Final
 
 import grpc
 import msgspec
@@ -31,6 +31,24 @@ VIOLATIONS_LIMIT: Final = 20
 8 KiB."""
 
 MESSAGE_LIMIT: Final = 500
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Problem details (RFC 9457). `reason` is for programs; `metadata` has its facts, `errors` the
+    fields that are wrong."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    success: bool = False
+    code: str
+    reason: str
+    errors: tuple[Violation, ...]
+    retry_after_ms: int | None
+    request_id: str
+    metadata: dict[str, str]
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -82,24 +100,23 @@ def rpc_status(fault: Fault) -> bytes:
     return serialized
 
 
-def problem(fault: Fault, instance: str) -> dict[str, Any]:
-    """The fault as RFC 9457 problem details. `instance` is the path that was asked for."""
+def problem(fault: Fault, instance: str) -> Problem:
+    """The fault as problem details. `instance` is the path that was asked for."""
     row = fault.row
     seconds = fault.retry_after_seconds
-    return {
-        "type": f"urn:payment:v1:error:{row.reason.lower().replace('_', '-')}",
-        "title": row.title,
-        "status": row.http_status,
-        "detail": fault.message,
-        "instance": instance,
-        "success": False,
-        "code": row.code,
-        "reason": row.reason,
-        "errors": [{"field": each.field, "message": each.message} for each in fault.violations],
-        "retry_after_ms": None if seconds is None else round(seconds * 1000),
-        "request_id": fault.request_id,
-        "metadata": fault.facts,
-    }
+    return Problem(
+        type=f"urn:payment:v1:error:{row.reason.lower().replace('_', '-')}",
+        title=row.title,
+        status=row.http_status,
+        detail=fault.message,
+        instance=instance,
+        code=row.code,
+        reason=row.reason,
+        errors=fault.violations,
+        retry_after_ms=None if seconds is None else round(seconds * 1000),
+        request_id=fault.request_id,
+        metadata=fault.facts,
+    )
 
 
 def _details(fault: Fault) -> list[Message]:

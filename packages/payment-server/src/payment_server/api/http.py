@@ -23,10 +23,10 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from payment.v1.errors import ERRORS
 from payment_server.api.bodies import HealthBody, ReadyBody
-from payment_server.api.faults import Fault, describe, problem
+from payment_server.api.faults import Fault, Problem, describe, problem
 from payment_server.api.gate import Gate
 from payment_server.api.pages import assets_router, openapi_config
-from payment_server.api.rest import PaymentsController
+from payment_server.api.rest import PROBLEM_MEDIA_TYPE, PaymentsController
 from payment_server.api.rpc import REQUEST_ID_PATTERN, REQUEST_LIMIT_BYTES
 from payment_server.api.wire import rfc3339
 from payment_server.domain import ids
@@ -92,7 +92,7 @@ def build_http_app(
         middleware=[lambda app: _gated(app, gate)],
     )
     app = Litestar(
-        [health, live, ready, api, assets_router],
+        [api, health, live, ready, assets_router],
         openapi_config=openapi_config("Payment service", version("payment-server")),
         request_max_body_size=REQUEST_LIMIT_BYTES,
         exception_handlers={Exception: _answer_failure, HTTPException: _answer_failure},
@@ -139,7 +139,7 @@ def _with_request_ids(app: ASGIApp) -> ASGIApp:
     return with_request_id
 
 
-def _answer_failure(request: HttpRequest, error: Exception) -> Response[dict[str, Any]]:
+def _answer_failure(request: HttpRequest, error: Exception) -> Response[Problem]:
     fault = _fault(error, request.state.request_id)
     headers = {}
     if fault.retry_after_seconds is not None:
@@ -147,7 +147,7 @@ def _answer_failure(request: HttpRequest, error: Exception) -> Response[dict[str
     return Response(
         problem(fault, request.url.path),
         status_code=fault.row.http_status,
-        media_type="application/problem+json",
+        media_type=PROBLEM_MEDIA_TYPE,
         headers=headers,
     )
 

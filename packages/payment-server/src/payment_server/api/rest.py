@@ -2,12 +2,14 @@
 
 import re
 from datetime import datetime
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Annotated, Any, Final
 
 from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import State
-from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.di import NamedDependency, Provide
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from payment_server.api.bodies import (
@@ -20,6 +22,7 @@ from payment_server.api.bodies import (
     payment_body,
     processed_body,
 )
+from payment_server.api.faults import Problem
 from payment_server.domain import commands
 from payment_server.domain.errors import InvalidRequest, Violation
 from payment_server.domain.idempotency import Replay, key_of
@@ -35,17 +38,66 @@ _LIST_PARAMETERS: Final = frozenset(
 )
 
 
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+
+
+def _problems(*statuses: int) -> dict[int, ResponseSpec]:
+    return {
+        status: ResponseSpec(
+            Problem,
+            generate_examples=False,
+            description=HTTPStatus(status).phrase,
+            media_type=PROBLEM_MEDIA_TYPE,
+        )
+        for status in statuses
+    }
+
+
+def _merchant_id(
+    merchant: Annotated[
+        str,
+        HeaderParameter(
+            name="X-Merchant-Id", description='Whose payments, in the sandbox; "default" if absent.'
+        ),
+    ] = "",
+) -> str:
+    return commands.merchant_id(merchant)
+
+
+def _keys(
+    request: HttpRequest,
+    key: Annotated[  # noqa: ARG001 - documented here, and read with its repetitions below
+        str,
+        HeaderParameter(
+            name="Idempotency-Key",
+            description="At most 255 printable ASCII characters; one key has one effect for ever.",
+        ),
+    ] = "",
+) -> list[str]:
+    keys: list[str] = request.headers.getall("idempotency-key", [])
+    return keys
+
+
 class PaymentsController(Controller):
     """Payments: create, read, list, and move on."""
 
     path = "/v1/payments"
     tags = ("Payments",)
+    dependencies = {  # noqa: RUF012 - Litestar reads it from the class
+        "merchant_id": Provide(_merchant_id, sync_to_thread=False),
+        "keys": Provide(_keys, sync_to_thread=False),
+    }
 
-    @post(operation_id="CreatePayment", summary="Create a payment")
+    @post(
+        operation_id="CreatePayment",
+        summary="Create a payment",
+        responses=_problems(400, 413, 422, 500, 503),
+    )
     async def create(
         self,
-        request: HttpRequest,
         payments: NamedDependency[Payments],
+        merchant_id: NamedDependency[str],
+        keys: NamedDependency[list[str]],
         data: JSONBody[CreatePaymentBody],
     ) -> Response[PaymentBody]:
         """Records a payment in the status created; no money moves.
@@ -53,16 +105,17 @@ class PaymentsController(Controller):
         Errors: 400 FIELD_INVALID, CARD_DATA_REJECTED, MALFORMED_REQUEST; 413 MESSAGE_TOO_LARGE;
         422 IDEMPOTENCY_KEY_REUSED; 503.
         """
-        caller = _caller(request, key=data.idempotency_key)
+        caller = Caller(merchant_id, key_of(data.idempotency_key, *keys))
         outcome = await payments.create(caller, data.command())
         location = {"Location": f"{self.path}/{outcome.payment.payment_id}"}
         return Response(payment_body(outcome.payment), headers=_replayed(outcome) | location)
 
-    @get(operation_id="ListPayments", summary="List payments")
+    @get(operation_id="ListPayments", summary="List payments", responses=_problems(400, 500, 503))
     async def list_page(  # one argument per documented query parameter
         self,
         request: HttpRequest,
         payments: NamedDependency[Payments],
+        merchant_id: NamedDependency[str],
         customer_id: FromQuery[str] = "",
         status: FromQuery[Status | None] = None,
         created_from: FromQuery[datetime | None] = None,
@@ -84,29 +137,44 @@ class PaymentsController(Controller):
             page_size=page_size,
             page_token=page_token,
         )
-        return page_body(await payments.list_page(_caller(request), wish))
+        return page_body(await payments.list_page(Caller(merchant_id), wish))
 
-    @get("/{payment_id:str}", operation_id="GetPayment", summary="Read a payment")
+    @get(
+        "/{payment_id:str}",
+        operation_id="GetPayment",
+        summary="Read a payment",
+        responses=_problems(400, 404, 500, 503),
+    )
     async def read(
-        self, request: HttpRequest, payments: NamedDependency[Payments], payment_id: FromPath[str]
+        self,
+        payments: NamedDependency[Payments],
+        merchant_id: NamedDependency[str],
+        payment_id: FromPath[str],
     ) -> PaymentBody:
         """Reads a payment as it is now.
 
         Errors: 404 PAYMENT_NOT_FOUND; 503.
         """
         payment_id = commands.get_payment(payment_id)
-        return payment_body(await payments.get(_caller(request), payment_id))
+        return payment_body(await payments.get(Caller(merchant_id), payment_id))
 
     @post(
         "/{payment_id:str}/process",
         operation_id="ProcessPayment",
         summary="Move a payment on",
         status_code=HTTP_200_OK,
+        responses={
+            202: ResponseSpec(
+                ProcessedBody, generate_examples=False, description="The outcome is outstanding"
+            ),
+            **_problems(400, 404, 409, 412, 413, 422, 500, 503),
+        },
     )
     async def process(
         self,
-        request: HttpRequest,
         payments: NamedDependency[Payments],
+        merchant_id: NamedDependency[str],
+        keys: NamedDependency[list[str]],
         payment_id: FromPath[str],
         data: JSONBody[ProcessPaymentBody | None] = None,
     ) -> Response[ProcessedBody]:
@@ -117,7 +185,7 @@ class PaymentsController(Controller):
         Errors: 400, 404, 409 (a reason per illegal step), 412 VERSION_MISMATCH, 422, 503.
         """
         wish = data or ProcessPaymentBody()
-        caller = _caller(request, key=wish.idempotency_key)
+        caller = Caller(merchant_id, key_of(wish.idempotency_key, *keys))
         outcome = await payments.process(caller, wish.command(payment_id))
         operation = outcome.operation
         pending = operation is not None and operation.status is OperationStatus.PENDING
@@ -126,14 +194,6 @@ class PaymentsController(Controller):
             status_code=HTTP_202_ACCEPTED if pending else HTTP_200_OK,
             headers=_replayed(outcome),
         )
-
-
-def _caller(request: HttpRequest, *, key: str = "") -> Caller:
-    """Who asks. Raises InvalidRequest for a bad merchant or key, or two keys that differ."""
-    return Caller(
-        merchant_id=commands.merchant_id(request.headers.get("x-merchant-id", "")),
-        idempotency_key=key_of(key, *request.headers.getall("idempotency-key", [])),
-    )
 
 
 def _replayed(outcome: Outcome) -> dict[str, str]:
