@@ -4,7 +4,6 @@ import asyncio
 import json
 import shutil
 import sysconfig
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,5 +103,10 @@ async def test_the_schema_is_openapi_3_1_and_names_every_operation(servers: Serv
     }
 
 
-def test_the_tests_find_the_buf_of_their_own_environment() -> None:
-    assert (Path(sysconfig.get_path("scripts")) / "buf").exists()
+async def test_every_refusal_is_documented_as_a_problem(servers: Servers) -> None:
+    schema = (await servers.http.get("/docs/openapi.json")).json()
+    payments = [each for path in schema["paths"].values() for each in path.values()]
+    for operation in (each for each in payments if "Payments" in each["tags"]):
+        for status, answer in operation["responses"].items():
+            kind = "application/json" if status < "400" else "application/problem+json"
+            assert list(answer["content"]) == [kind], (operation["operationId"], status)
