@@ -120,6 +120,8 @@ def test_a_capture_method_that_does_not_exist_is_an_invalid_request(method: str)
         ("description", "a\udfff", "description"),
         ("metadata", {"shop": "a", "order": "\ud800"}, "metadata.order"),
         ("metadata", {"shop": "a", "\ud800": "42"}, "metadata[1]"),
+        ("metadata", {"4111111111111111": "\ud800"}, "metadata[0]"),
+        ("metadata", {"shop": "a", "line\nbreak": "\ud800"}, "metadata[1]"),
     ],
 )
 def test_text_that_is_no_unicode_is_refused_as_the_service_would(
@@ -136,6 +138,11 @@ def test_text_of_another_type_is_a_type_error() -> None:
         created(customer_id=42)
 
 
+def test_a_type_error_does_not_repeat_a_key_that_could_be_a_card_number() -> None:
+    with pytest.raises(TypeError, match=r"^metadata\[0\] is a str, not a int$"):
+        created(metadata={"4111111111111111": 1})
+
+
 def test_a_filter_by_time_is_sent_in_utc() -> None:
     berlin = timezone(timedelta(hours=1))
     request = listed(created_from=datetime(2026, 11, 23, 1, tzinfo=berlin))
@@ -146,6 +153,30 @@ def test_a_filter_by_time_is_sent_in_utc() -> None:
 def test_a_time_without_a_zone_is_refused(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} needs a time zone"):
         listed(**{field: datetime(2026, 11, 23)})  # noqa: DTZ001 - that is the point
+
+
+@pytest.mark.parametrize("field", ["created_from", "created_before"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=1))),
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))),
+    ],
+    ids=["before the year 1", "after the year 9999"],
+)
+def test_a_time_that_utc_does_not_have_is_an_invalid_request(field: str, moment: datetime) -> None:
+    with pytest.raises(InvalidRequest, match=f"{field}: is out of range"):
+        listed(**{field: moment})
+
+
+def test_an_empty_customer_is_not_every_customer() -> None:
+    with pytest.raises(InvalidRequest, match="customer_id: is empty"):
+        listed(customer_id="")
+
+
+def test_an_empty_amount_is_not_all_that_is_left() -> None:
+    with pytest.raises(InvalidRequest, match="amount: is empty"):
+        processed(amount="")
 
 
 def test_filters_that_are_not_given_are_not_sent() -> None:
@@ -166,9 +197,10 @@ def test_a_page_size_fits_the_message_or_is_the_services_to_refuse(
     assert listed(page_size=page_size).page_size == sent
 
 
-def test_a_version_that_no_message_can_carry_is_an_invalid_request() -> None:
+@pytest.mark.parametrize("version", [2**63, 0, -1])
+def test_a_version_that_no_payment_can_have_is_an_invalid_request(version: int) -> None:
     with pytest.raises(InvalidRequest, match="expected_version"):
-        processed(expected_version=2**63)
+        processed(expected_version=version)
 
 
 def test_an_amount_keeps_its_exponent() -> None:

@@ -1,9 +1,11 @@
 """Between the contract's messages and the client's values; nothing else builds or reads messages.
 
-What protobuf cannot carry is refused as the service would refuse it. All other judgement of a
+What protobuf cannot carry is refused as the service would refuse it; so is an empty value that it
+carries as one not given, where that means more than the caller said. All other judgement of a
 request is the service's alone, so that there is one truth about it.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -57,7 +59,10 @@ _PLAIN_EXPONENTS: Final = range(-20, 21)
 out would be a gigabyte, so beyond this the service gets the short form to refuse."""
 _MAX_PAGE_SIZE: Final = 1000
 """The contract gives 1,000 to whoever asks for more, so asking for that is the same."""
-_VERSIONS: Final = range(-(2**63), 2**63)
+_VERSIONS: Final = range(1, 2**63)
+"""The first version is 1; 0 would be sent as no version at all, and so allow any."""
+_TELLABLE_KEY: Final = re.compile(r"(?!(?:\D*\d){13})[A-Za-z0-9_.-]{1,40}")
+"""Metadata keys that errors may repeat: plain, and with too few digits to be a card number."""
 
 
 def create_request(
@@ -98,7 +103,7 @@ def list_request(
     page_token: str | None,
 ) -> pb.ListPaymentsRequest:
     return pb.ListPaymentsRequest(
-        customer_id=_text("customer_id", customer_id or ""),
+        customer_id=_given("customer_id", customer_id),
         status=pb.PAYMENT_STATUS_UNSPECIFIED if status is None else _status(status),
         created_from=_timestamp("created_from", created_from),
         created_before=_timestamp("created_before", created_before),
@@ -127,7 +132,7 @@ def process_request(
     return pb.ProcessPaymentRequest(
         payment_id=_text("payment_id", payment_id),
         action=_text("action", action),
-        amount="" if amount is None else _amount(amount),
+        amount=_partial_amount(amount),
         payment_method=_text("payment_method", payment_method or ""),
         expected_version=_version(expected_version),
         idempotency_key=_text("idempotency_key", idempotency_key),
@@ -244,6 +249,18 @@ def _amount(amount: Decimal | str | int) -> str:
     return f"{amount:f}" if exponent in _PLAIN_EXPONENTS else str(amount)
 
 
+def _partial_amount(amount: Decimal | str | int | None) -> str:
+    return _given("amount", None if amount is None else _amount(amount))
+
+
+def _given(field: str, value: str | None) -> str:
+    """Empty for what is not given. An empty value that is given would be taken for that too: the
+    payments of every customer, or all that is left to refund."""
+    if value == "":
+        raise field_invalid(field, "is empty; leave it out if it does not matter")
+    return "" if value is None else _text(field, value)
+
+
 def _text(field: str, value: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{field} is a str, not a {type(value).__name__}")
@@ -256,10 +273,14 @@ def _text(field: str, value: str) -> str:
 
 def _metadata(entries: Mapping[str, str] | None) -> dict[str, str]:
     return {
-        # A key that cannot be sent cannot be shown either: it is named by its place.
-        _text(f"metadata[{position}]", key): _text(f"metadata.{key}", value)
+        _text(f"metadata[{position}]", key): _text(_path(position, key), value)
         for position, (key, value) in enumerate((entries or {}).items())
     }
+
+
+def _path(position: int, key: str) -> str:
+    """Where a metadata entry is; a key that may not be shown is named by its place."""
+    return f"metadata.{key}" if _TELLABLE_KEY.fullmatch(key) else f"metadata[{position}]"
 
 
 def _page_size(page_size: int | None) -> int:
@@ -295,5 +316,8 @@ def _timestamp(field: str, moment: datetime | None) -> Timestamp | None:
     if moment.utcoffset() is None:
         raise ValueError(f"{field} needs a time zone: without one it is no point in time")
     stamp = Timestamp()
-    stamp.FromDatetime(moment)
+    try:
+        stamp.FromDatetime(moment)
+    except (OverflowError, ValueError):  # in UTC it is before the year 1 or after 9999
+        raise field_invalid(field, "is out of range") from None
     return stamp
