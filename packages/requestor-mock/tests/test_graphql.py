@@ -70,6 +70,19 @@ def test_metadata_goes_in_and_out_as_an_object(ask: Ask) -> None:
     assert ask(document).json()["data"]["createPayment"]["metadata"] == {"order": "7"}
 
 
+def test_what_has_a_default_may_be_null(ask: Ask) -> None:
+    defaults = dict.fromkeys(["currency", "paymentMethod", "captureMethod", "description"])
+    document = """mutation($input: PaymentInput!) { createPayment(payload: $input) {
+      currency paymentMethod captureMethod description } }"""
+    answer = ask(document, {"input": {"amount": "1", "customerId": "a", **defaults}}).json()
+    assert answer["data"]["createPayment"] == {
+        "currency": "USD",
+        "paymentMethod": "card",
+        "captureMethod": "automatic",
+        "description": "",
+    }
+
+
 def test_two_spellings_that_differ_are_refused(ask: Ask) -> None:
     document = """mutation { createPayment(payload: {
       amount: "1", customerId: "a", customer_id: "b"}) { amount } }"""

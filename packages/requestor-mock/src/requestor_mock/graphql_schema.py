@@ -69,17 +69,19 @@ CONFIG: Final = StrawberryConfig(
 @strawberry.input(description="What a new payment is made of.")
 class PaymentInput:
     amount: str = strawberry.field(description='Decimal string above zero, such as "10.00".')
-    currency: str = strawberry.field(default="USD", description="ISO 4217 code.")
+    # What has a default may be null, which means the default: editors want a value for whatever
+    # may not, even where there is a default.
+    currency: str | None = strawberry.field(default="USD", description="ISO 4217 code.")
     customer_id: str | None = strawberry.field(
         default=None, description="Required: 1 to 255 characters."
     )
-    payment_method: str = strawberry.field(
+    payment_method: str | None = strawberry.field(
         default="card", description="A token; never a card number."
     )
-    capture_method: CaptureMethod = strawberry.field(
+    capture_method: CaptureMethod | None = strawberry.field(
         default=CaptureMethod.AUTOMATIC, description="Whether processing captures at once."
     )
-    description: str = strawberry.field(default="", description="At most 1,000 characters.")
+    description: str | None = strawberry.field(default="", description="At most 1,000 characters.")
     metadata: dict[str, str] | None = strawberry.field(
         default=None, description="At most 50 entries of your own."
     )
@@ -211,10 +213,12 @@ class Mutation:
         payment = await context.caller.client.payments.create(
             amount=payload.amount,
             customer_id=payload.chosen_customer_id(),
-            currency=payload.currency,
+            currency=payload.currency or "USD",
             payment_method=payload.chosen_payment_method(),
-            capture_method=known("capture_method", payload.capture_method),
-            description=payload.description,
+            capture_method=known(
+                "capture_method", payload.capture_method or CaptureMethod.AUTOMATIC
+            ),
+            description=payload.description or "",
             metadata=payload.metadata,
             idempotency_key=one_key(context.key_in_header, idempotency_key),
             headers=context.caller.headers,

@@ -1,8 +1,5 @@
 // Starts GraphiQL with one tab per example. A file of its own, because the page's policy forbids
 // inline scripts. GraphiQL keeps a visitor's tabs in the browser; the examples fill the first visit.
-//
-// The variables name every field that has a default and may not be null: the editor underlines such
-// a field where it is missing, although the server takes the default.
 const examples = [
   {
     query: `mutation CreatePayment($input: PaymentInput!) {
@@ -21,7 +18,6 @@ const examples = [
     "currency": "USD",
     "customerId": "cust123",
     "paymentMethod": "card",
-    "captureMethod": "automatic",
     "description": "Made in GraphiQL"
   }
 }`,
