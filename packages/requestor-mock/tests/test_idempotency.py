@@ -141,6 +141,31 @@ def test_the_header_is_refused_where_it_could_mean_two_mutations(
     assert rest.get("/api/payments").json()["data"] == []
 
 
+def test_a_typename_beside_it_is_no_second_mutation(ask: Ask) -> None:
+    document = CREATE.replace("createPayment(", "__typename createPayment(", 1)
+    first, second = (ask(document, **{"Idempotency-Key": "k"}) for _ in range(2))
+    assert first.content == second.content
+    assert second.headers["idempotency-replayed"] == "true"
+
+
+REPEATED = {"Idempotency-Key": "idempotency_key", "X-Merchant-Id": "x-merchant-id"}
+
+
+@pytest.mark.parametrize("path", ["/api/payments", "/graphql"])
+@pytest.mark.parametrize(("header", "field"), REPEATED.items())
+def test_a_header_that_says_two_things_is_refused(
+    mock: Any, told: Callable[[httpx.Response], Any], path: str, header: str, field: str
+) -> None:
+    body = {"query": CREATE} if path == "/graphql" else BODY
+    answer = httpx.post(mock.url + path, json=body, headers=[(header, "one"), (header, "two")])
+    assert told(answer)[:4] == ("FIELD_INVALID", "INVALID_ARGUMENT", 400, [field])
+
+
+def test_a_header_that_says_the_same_twice_is_taken(rest: httpx.Client) -> None:
+    headers = [("Idempotency-Key", "k"), ("Idempotency-Key", "k")]
+    assert rest.post("/api/payments", json=BODY, headers=headers).status_code == 201
+
+
 def test_several_mutations_may_have_a_key_each(ask: Ask) -> None:
     document = """mutation {
       a: createPayment(payload: {amount: "1", customerId: "a"}, idempotencyKey: "a") { paymentId }

@@ -91,3 +91,8 @@ def test_the_health_names_both_services(rest: httpx.Client) -> None:
     answer = rest.get("/health")
     assert answer.status_code == 200
     assert answer.json() == {"status": "healthy", "payment_service": "reachable"}
+
+
+def test_the_health_is_no_merchants(mock: Any) -> None:
+    merchant = {b"X-Merchant-Id": "é".encode()}
+    assert httpx.get(f"{mock.url}/health", headers=merchant).status_code == 200

@@ -13,7 +13,7 @@ from msgspec import Meta
 from payment_client import AsyncPaymentClient, PaymentError
 from requestor_mock import pages
 from requestor_mock.bodies import LIMIT_BYTES
-from requestor_mock.caller import Caller, provide_caller, tell_request_id
+from requestor_mock.caller import REQUEST_ID_HEADER, Caller, provide_caller, tell_request_id
 from requestor_mock.graphql import graphql_router
 from requestor_mock.rest import answer_with_problem, payments_router
 from requestor_mock.settings import Settings
@@ -62,7 +62,9 @@ async def get_health(caller: NamedDependency[Caller]) -> Response[Health]:
     """200 if payments can be taken, 503 otherwise; it asks the payment service each time."""
     try:
         told = await caller.client.health(
-            timeout_seconds=HEALTH_LIMIT_SECONDS, headers=caller.headers
+            # Health is no merchant's: one that cannot be sent would look like a service away.
+            timeout_seconds=HEALTH_LIMIT_SECONDS,
+            headers={REQUEST_ID_HEADER: caller.request_id},
         )
     except PaymentError:
         return Response(Health(status="unhealthy", payment_service="unreachable"), status_code=503)

@@ -19,6 +19,12 @@ REPLAYED_HEADER: Final = "idempotency-replayed"
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 """What the payment service takes as it stands; anything else is replaced by an id of ours."""
 
+_SAID_ONCE: Final = {
+    "idempotency-key": "idempotency_key",
+    "x-merchant-id": "x-merchant-id",
+}
+"""Headers that may not differ from themselves, by the names that errors have for them."""
+
 IdempotencyKeyHeader = Annotated[
     str | None,
     HeaderParameter(
@@ -47,12 +53,24 @@ class Caller:
 def provide_caller(
     request: Request[None, None, State], state: State, merchant_id: MerchantHeader = None
 ) -> Caller:
-    """Litestar's dependency `caller`."""
+    """Litestar's dependency `caller`. Raises Refused for a header that says two things."""
+    _check_repeated(request)
     request_id = request_id_of(request.scope)
     headers = {REQUEST_ID_HEADER: request_id}
     if merchant_id is not None:
         headers["x-merchant-id"] = merchant_id
     return Caller(state.client, request_id, headers)
+
+
+def _check_repeated(request: Request[None, None, State]) -> None:
+    """One of several keys or merchants would be taken by chance."""
+    found = [
+        FieldViolation(field=field, message="is given several times, and not the same")
+        for header, field in _SAID_ONCE.items()
+        if len(set(request.headers.getall(header, []))) > 1
+    ]
+    if found:
+        raise fields_invalid(found)
 
 
 def request_id_of(scope: Scope) -> str:

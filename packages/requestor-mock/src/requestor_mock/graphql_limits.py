@@ -30,7 +30,7 @@ class Size:
     """What a selection asks for, with the fragments that it spreads."""
 
     fields: int = 0
-    """On its first level."""
+    """On its first level, without what introspects."""
     depth: int = 0
     """Levels of fields; what introspects counts as none, as graphql-core limits it by itself."""
     aliases: int = 0
@@ -61,7 +61,7 @@ class Measure:
             below = self.size_of(selection.selection_set)
             introspects = selection.name.value.startswith("__")
             return Size(
-                fields=1,
+                fields=0 if introspects else 1,
                 depth=0 if introspects else 1 + below.depth,
                 aliases=below.aliases + (selection.alias is not None),
             )
