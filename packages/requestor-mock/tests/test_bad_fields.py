@@ -64,6 +64,7 @@ FIELD_ROWS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a key beyond ASCII": ({"idempotency_key": "clé"}, ["idempotency_key"]),
     "an unknown field": ({"amuont": "1"}, ["amuont"]),
     "a field whose name is no name": ({CARD: "1"}, ["(no name)"]),
+    "a field that hides a card number": ({f"_{CARD}": "1"}, ["(no name)"]),
     "several wrong fields of one kind": (
         {"amount": "x", "currency": "ZZZ", "customer_id": ""},
         ["amount", "currency", "customer_id"],

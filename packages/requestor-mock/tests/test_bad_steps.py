@@ -92,6 +92,12 @@ STEP_ROWS = {
     "a version below zero": Step(
         "process", invalid("expected_version"), body={"expected_version": -1}
     ),
+    "a version that no payment has": Step(
+        "process", invalid("expected_version"), body={"expected_version": 0}
+    ),
+    "an empty amount, which is not all that is left": Step(
+        "capture", invalid("amount"), MANUAL, ("process",), {"amount": ""}
+    ),
     "an amount where none belongs": Step("cancel", invalid("amount"), body={"amount": "1.00"}),
     "an amount that is no amount": Step("refund", invalid("amount"), body={"amount": "1e5"}),
     "an amount that is a number": Step("refund", invalid("amount"), body={"amount": 1}),

@@ -17,7 +17,8 @@ from requestor_mock.errors import Refused, fields_invalid
 LIMIT_BYTES: Final = 64 * 1024
 """What the contract lets a request have; whatever is larger is no request of ours."""
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_NAME: Final = re.compile(r"(?!(?:\D*\d){13})[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+"""Plain, and with too few digits to be a card number."""
 _EXPECTED: Final[dict[object, str]] = {
     str: "must be a string",
     int: "must be a whole number",
