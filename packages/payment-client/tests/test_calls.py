@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import grpc
@@ -246,6 +247,26 @@ async def test_closing_ends_a_call_under_way_as_unavailable(foreign: "ForeignSer
     await client.close()
     ended = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(error) for error in ended] == [Unavailable, Unavailable]
+
+
+def test_closing_meets_calls_of_other_threads_in_two_ways_only(foreign: "ForeignServer") -> None:
+    foreign.answer = lambda _request, _context: CREATED
+    # The moment between a call's first look and grpcio's is short: threads meet it now and then.
+    with ThreadPoolExecutor(16) as threads:
+        for _ in range(10):
+            client = PaymentClient(foreign.target)
+            ended = [threads.submit(_create_until_it_fails, client) for _ in range(16)]
+            client.payments.create(amount="1", customer_id="cust123")
+            client.close()
+            assert {type(each.result()) for each in ended} <= {Unavailable, RuntimeError}
+
+
+def _create_until_it_fails(client: PaymentClient) -> Exception:
+    while True:
+        try:
+            client.payments.create(amount="1", customer_id="cust123")
+        except Exception as error:
+            return error
 
 
 async def test_a_cancelled_task_is_cancelled(foreign: "ForeignServer") -> None:

@@ -55,6 +55,17 @@ def test_a_url_as_target_is_refused_by_name() -> None:
         read_settings("http://localhost:8000", None, None, {})
 
 
+@pytest.mark.parametrize("target", ["localhost:65536", "[::1]:99999", "dns:///localhost:70000"])
+def test_a_port_that_does_not_exist_is_refused(target: str) -> None:
+    with pytest.raises(ValueError, match="has a port above 65535"):
+        read_settings(target, None, None, {})
+
+
+@pytest.mark.parametrize("target", ["[::1]:65535", "localhost", "unix:/run/payments:70000"])
+def test_other_targets_are_grpcs_to_judge(target: str) -> None:
+    assert read_settings(target, None, None, {}).target == target
+
+
 @pytest.mark.parametrize("merchant_id", ["", "Shop", "a b", "ä", "x" * 65, "shop\n"])
 def test_a_merchant_id_that_no_merchant_can_have_is_refused(merchant_id: str) -> None:
     with pytest.raises(ValueError, match="merchant_id must be"):

@@ -14,6 +14,8 @@ MAX_TIMEOUT_SECONDS: Final = 3600.0
 """No call of this contract is worth an hour; above it somebody meant milliseconds."""
 
 _MERCHANT_ID: Final = re.compile(r"[a-z0-9_-]{1,64}")
+_PORT: Final = re.compile(r"(?!unix).*:([0-9]+)")
+_MAX_PORT: Final = 65_535
 _MAX_ANSWER_BYTES: Final = 1000 * 80 * 1024
 """A page of the contract's most payments, each as large as its request could be (64 KiB), with
 room for what the service adds. grpcio's own limit, 4 MiB, would make such a page unreadable."""
@@ -94,6 +96,9 @@ def _checked_target(target: str) -> str:
         raise ValueError(
             f"the target (PAYMENT_TARGET) must be host:port of gRPC, not the URL {target!r}"
         )
+    named = _PORT.fullmatch(target)
+    if named and int(named[1]) > _MAX_PORT:  # grpcio would take it modulo 65,536
+        raise ValueError(f"the target (PAYMENT_TARGET) has a port above {_MAX_PORT}: {target!r}")
     return target
 
 

@@ -42,6 +42,11 @@ class _Connection:
             )
         except grpc.RpcError as failure:
             raise after_failure(call.terms, failure) from failure
+        except ValueError:
+            # So grpcio says that another thread closed the channel just before the call left.
+            if not self._closed:
+                raise
+            raise RuntimeError(CLOSED) from None
         return call.value(answer, ended.trailing_metadata())
 
     def close(self) -> None:
