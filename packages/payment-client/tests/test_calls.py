@@ -158,7 +158,7 @@ async def test_an_answer_against_the_contract_is_internal(
     connect: "Callable[..., Twin]", foreign: "ForeignServer", answer: pb.CreatePaymentResponse
 ) -> None:
     foreign.answer = lambda _request, _context: answer.SerializeToString()
-    with pytest.raises(Internal) as caught:
+    with pytest.raises(Internal, match="an amount that is no number") as caught:
         await connect(foreign.target).create(idempotency_key="order-42")
     assert (caught.value.reason, caught.value.idempotency_key) == ("MALFORMED_ANSWER", "order-42")
 

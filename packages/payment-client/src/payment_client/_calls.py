@@ -6,7 +6,7 @@ All that the two clients have in common is decided here, so that they only move 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
@@ -53,7 +53,9 @@ class Call(Generic[RequestT, AnswerT, ValueT]):
             raise self._malformed("bytes that are no message", info)
         try:
             return self.read(answer, info)
-        except (ArithmeticError, ValueError) as error:
+        except InvalidOperation as error:  # its own text is a list of classes
+            raise self._malformed("an amount that is no number", info) from error
+        except (OverflowError, ValueError) as error:
             raise self._malformed(str(error), info) from error
 
     def _malformed(self, what: str, info: CallInfo) -> Internal:
