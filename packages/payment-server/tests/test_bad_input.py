@@ -260,3 +260,8 @@ async def test_many_violations_fit_into_trailing_metadata(servers: Servers) -> N
     for _ in range(20):
         failed = await refusal(servers.stub.CreatePayment(request))
         assert (failed.reason, len(failed.fields)) == ("FIELD_INVALID", 20)
+
+
+async def test_a_card_number_in_the_path_is_never_echoed(servers: Servers) -> None:
+    reply = await servers.http.get(f"/v1/payments/{CARD}")
+    assert (reply.status_code, reply.json()["instance"]) == (404, "/v1/payments/…")

@@ -21,6 +21,9 @@ REQUEST_ID_HEADER: Final = "x-request-id"
 
 _HEADER_NAME: Final = re.compile(r"(?!grpc-)[0-9a-z_.-]+(?<!-bin)")
 """What gRPC sends as text: "grpc-" is its own, and "-bin" promises bytes."""
+HEADER_LIMIT: Final = 1_024
+"""Characters of one header; gRPC refuses 16 KiB of all of them without a word of ours."""
+
 _HEADER_VALUE: Final = re.compile(r"[ -~]*")
 
 
@@ -88,4 +91,6 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
             raise ValueError(f"{name!r} cannot be the name of a header")
         if not _HEADER_VALUE.fullmatch(value):
             raise field_invalid(name, "must be printable ASCII")
+        if len(value) > HEADER_LIMIT:
+            raise field_invalid(name, f"has {len(value)} characters; at most {HEADER_LIMIT} fit")
     return checked

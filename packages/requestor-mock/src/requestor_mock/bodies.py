@@ -1,6 +1,7 @@
 """JSON bodies, judged as a whole: everything that is wrong is told at once and by name, and no
 value is ever repeated in an answer."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,11 @@ from requestor_mock.errors import Refused, fields_invalid
 LIMIT_BYTES: Final = 64 * 1024
 """What the contract lets a request have; whatever is larger is no request of ours."""
 
+BODY_LIMIT_SECONDS: Final = 10.0  # for 64 KiB: a slower sender holds a connection for nothing
+
 _NAME: Final = re.compile(r"(?!(?:\D*\d){13})[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 """Plain, and with too few digits to be a card number."""
+
 _EXPECTED: Final[dict[object, str]] = {
     str: "must be a string",
     int: "must be a whole number",
@@ -28,13 +32,22 @@ _EXPECTED: Final[dict[object, str]] = {
 }
 
 
+async def received(request: Request[None, None, State]) -> bytes:
+    """The whole body. Raises Refused if it does not arrive in time."""
+    try:
+        async with asyncio.timeout(BODY_LIMIT_SECONDS):
+            return await request.body()
+    except TimeoutError:
+        raise Refused("MALFORMED_REQUEST", "the body did not arrive in time") from None
+
+
 async def check_body(request: Request[None, None, State]) -> None:
     """Litestar's hook before a request is handled. Raises Refused if the body is not JSON, or not
     of the shape that the handler's `data` has."""
     field = request.route_handler.parsed_data_field
     if field is None:
         return
-    body = await request.body()
+    body = await received(request)
     if not body and field.is_optional:
         return
     if request.content_type[0] != "application/json":

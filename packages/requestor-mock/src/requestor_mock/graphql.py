@@ -30,7 +30,7 @@ from strawberry.types.graphql import OperationType
 
 from payment_client import FieldViolation
 from requestor_mock import pages
-from requestor_mock.bodies import parse_json
+from requestor_mock.bodies import parse_json, received
 from requestor_mock.caller import Caller, IdempotencyKeyHeader, replay_headers, request_id_of
 from requestor_mock.errors import Refused, extensions, facts_of, fields_invalid
 from requestor_mock.graphql_inputs import wrong_arguments
@@ -109,7 +109,7 @@ async def answer_post(
     # Whatever a browser sends across sites without asking first is no application/json.
     if request.content_type[0] != "application/json":
         raise Refused("MALFORMED_REQUEST", "the Content-Type must be application/json")
-    asked = _asked(parse_json(await request.body()))
+    asked = _asked(parse_json(await received(request)))
     return await _execute(Context(caller, asked.operation_name, idempotency_key), asked, _ALL)
 
 

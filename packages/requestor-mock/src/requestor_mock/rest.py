@@ -1,6 +1,7 @@
 """The REST door: each handler is one call of payment-client and the shape of its answer."""
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -32,6 +33,11 @@ from requestor_mock.errors import Problem, facts_of, fields_invalid, problem
 from requestor_mock.shapes import Operation, Payment, ProcessedPayment, known, shown
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+
+_SEGMENT: Final = re.compile(
+    r"(?!(?:\D*\d){13})[A-Za-z0-9_.-]{0,64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)
+"""Of a path: an id of ours, or a word with too few digits to be a card number."""
 
 
 class CreatePayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -276,6 +282,12 @@ def _answer(content: _Answer, call: CallInfo, status_code: int) -> Response[_Ans
     return Response(content, status_code=status_code, headers=replay_headers(call))
 
 
+def _told(path: str) -> str:
+    """The path that was asked for, but for what no path of ours has: it could be a card number."""
+    segments = path.split("/")
+    return "/".join(each if _SEGMENT.fullmatch(each) else "…" for each in segments)
+
+
 def answer_with_problem(request: Request[Any, Any, State], error: Exception) -> Response[Problem]:
     """Litestar's handler of every exception that no other door takes."""
     facts = facts_of(error, request_id_of(request.scope))
@@ -283,7 +295,7 @@ def answer_with_problem(request: Request[Any, Any, State], error: Exception) -> 
     if facts.retry_after_ms is not None:
         headers["retry-after"] = str(math.ceil(facts.retry_after_ms / 1000))
     return Response(
-        problem(facts, instance=request.url.path),
+        problem(facts, instance=_told(request.url.path)),
         status_code=facts.http_status,
         media_type=PROBLEM_MEDIA_TYPE,
         headers=headers,

@@ -789,7 +789,7 @@ class ProcessPaymentResponse(_message.Message):
 
     @_builtins.property
     def operation(self) -> Global___Operation:
-        """What was asked of the processor."""
+        """What was asked of the processor, or settled without it; always set."""
 
     def __init__(
         self,

@@ -83,7 +83,7 @@ class PaymentServiceServicer(object):
     def CreatePayment(self, request, context):
         """Records a payment in the status created; no money moves.
         Errors: INVALID_ARGUMENT (FIELD_INVALID, CARD_DATA_REJECTED), ALREADY_EXISTS
-        (IDEMPOTENCY_KEY_REUSED), UNAVAILABLE.
+        (IDEMPOTENCY_KEY_REUSED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,10 +107,10 @@ class PaymentServiceServicer(object):
 
     def ProcessPayment(self, request, context):
         """Moves a payment on: runs it to its end, or authorizes, captures, cancels or refunds it.
-        Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND),
+        Errors: INVALID_ARGUMENT (FIELD_INVALID, CARD_DATA_REJECTED), NOT_FOUND (PAYMENT_NOT_FOUND),
         FAILED_PRECONDITION (a reason per illegal step; AMOUNT_EXCEEDS_CAPTURABLE,
         AMOUNT_EXCEEDS_REFUNDABLE), ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), ABORTED
-        (VERSION_MISMATCH, TRANSACTION_ABORTED), UNAVAILABLE.
+        (VERSION_MISMATCH, TRANSACTION_ABORTED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,7 @@ class PaymentServiceStub:
     CreatePayment: _grpc.UnaryUnaryMultiCallable[_payment_pb2.CreatePaymentRequest, _payment_pb2.CreatePaymentResponse]
     """Records a payment in the status created; no money moves.
     Errors: INVALID_ARGUMENT (FIELD_INVALID, CARD_DATA_REJECTED), ALREADY_EXISTS
-    (IDEMPOTENCY_KEY_REUSED), UNAVAILABLE.
+    (IDEMPOTENCY_KEY_REUSED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
     """
     GetPayment: _grpc.UnaryUnaryMultiCallable[_payment_pb2.GetPaymentRequest, _payment_pb2.GetPaymentResponse]
     """Reads one payment as it is now.
@@ -58,10 +58,10 @@ class PaymentServiceStub:
     """
     ProcessPayment: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ProcessPaymentRequest, _payment_pb2.ProcessPaymentResponse]
     """Moves a payment on: runs it to its end, or authorizes, captures, cancels or refunds it.
-    Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND),
+    Errors: INVALID_ARGUMENT (FIELD_INVALID, CARD_DATA_REJECTED), NOT_FOUND (PAYMENT_NOT_FOUND),
     FAILED_PRECONDITION (a reason per illegal step; AMOUNT_EXCEEDS_CAPTURABLE,
     AMOUNT_EXCEEDS_REFUNDABLE), ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), ABORTED
-    (VERSION_MISMATCH, TRANSACTION_ABORTED), UNAVAILABLE.
+    (VERSION_MISMATCH, TRANSACTION_ABORTED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
     """
     HealthCheck: _grpc.UnaryUnaryMultiCallable[_payment_pb2.HealthCheckRequest, _payment_pb2.HealthCheckResponse]
     """Says whether the service can take payments: it asks the database, each time."""
@@ -82,7 +82,7 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     CreatePayment: _aio.UnaryUnaryMultiCallable[_payment_pb2.CreatePaymentRequest, _payment_pb2.CreatePaymentResponse]  # type: ignore[assignment]
     """Records a payment in the status created; no money moves.
     Errors: INVALID_ARGUMENT (FIELD_INVALID, CARD_DATA_REJECTED), ALREADY_EXISTS
-    (IDEMPOTENCY_KEY_REUSED), UNAVAILABLE.
+    (IDEMPOTENCY_KEY_REUSED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
     """
     GetPayment: _aio.UnaryUnaryMultiCallable[_payment_pb2.GetPaymentRequest, _payment_pb2.GetPaymentResponse]  # type: ignore[assignment]
     """Reads one payment as it is now.
@@ -94,10 +94,10 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     """
     ProcessPayment: _aio.UnaryUnaryMultiCallable[_payment_pb2.ProcessPaymentRequest, _payment_pb2.ProcessPaymentResponse]  # type: ignore[assignment]
     """Moves a payment on: runs it to its end, or authorizes, captures, cancels or refunds it.
-    Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND),
+    Errors: INVALID_ARGUMENT (FIELD_INVALID, CARD_DATA_REJECTED), NOT_FOUND (PAYMENT_NOT_FOUND),
     FAILED_PRECONDITION (a reason per illegal step; AMOUNT_EXCEEDS_CAPTURABLE,
     AMOUNT_EXCEEDS_REFUNDABLE), ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), ABORTED
-    (VERSION_MISMATCH, TRANSACTION_ABORTED), UNAVAILABLE.
+    (VERSION_MISMATCH, TRANSACTION_ABORTED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
     """
     HealthCheck: _aio.UnaryUnaryMultiCallable[_payment_pb2.HealthCheckRequest, _payment_pb2.HealthCheckResponse]  # type: ignore[assignment]
     """Says whether the service can take payments: it asks the database, each time."""
@@ -121,7 +121,7 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_payment_pb2.CreatePaymentResponse, _abc.Awaitable[_payment_pb2.CreatePaymentResponse]]:
         """Records a payment in the status created; no money moves.
         Errors: INVALID_ARGUMENT (FIELD_INVALID, CARD_DATA_REJECTED), ALREADY_EXISTS
-        (IDEMPOTENCY_KEY_REUSED), UNAVAILABLE.
+        (IDEMPOTENCY_KEY_REUSED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
         """
 
     @_abc_1.abstractmethod
@@ -151,10 +151,10 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_payment_pb2.ProcessPaymentResponse, _abc.Awaitable[_payment_pb2.ProcessPaymentResponse]]:
         """Moves a payment on: runs it to its end, or authorizes, captures, cancels or refunds it.
-        Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND),
+        Errors: INVALID_ARGUMENT (FIELD_INVALID, CARD_DATA_REJECTED), NOT_FOUND (PAYMENT_NOT_FOUND),
         FAILED_PRECONDITION (a reason per illegal step; AMOUNT_EXCEEDS_CAPTURABLE,
         AMOUNT_EXCEEDS_REFUNDABLE), ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), ABORTED
-        (VERSION_MISMATCH, TRANSACTION_ABORTED), UNAVAILABLE.
+        (VERSION_MISMATCH, TRANSACTION_ABORTED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
         """
 
     @_abc_1.abstractmethod

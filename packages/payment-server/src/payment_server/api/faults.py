@@ -5,6 +5,7 @@ correlation id and nothing else.
 """
 
 import logging
+import traceback
 from typing import Final
 
 import grpc
@@ -66,7 +67,9 @@ class Fault(msgspec.Struct, frozen=True):
 def describe(error: Exception, request_id: str) -> Fault:
     """The description of a failure; logs it if it is a bug."""
     if not isinstance(error, PaymentServiceError):
-        log.error("request %s failed", request_id, exc_info=error)
+        # The frames and the type: the text of an exception may quote what the caller sent.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        log.error("request %s failed: %s\n%s", request_id, type(error).__qualname__, frames)
         row = ERRORS["INTERNAL_ERROR"]
         return Fault(row, row.title, request_id, {})
     row = ERRORS[error.reason]

@@ -42,6 +42,11 @@ from payment_server.payments import Payments
 
 HttpRequest = Request[Any, Any, State]
 
+DESCRIPTION: Final = (
+    "The operations of payment.v1.PaymentService as JSON. A decline is a success whose payment has"
+    " failed; every refusal is a problem (RFC 9457) with a `reason` for programs."
+)
+
 BODY_LIMIT_SECONDS: Final = 10.0
 """For each piece of a body of 64 KiB: whoever sends slower holds a place that others wait for."""
 
@@ -58,7 +63,12 @@ def build_http_app(
 ) -> ASGIApp:
     """The application; every answer of it carries its `X-Request-Id`."""
 
-    @get("/health", tags=["Health"], operation_id="HealthCheck", summary="Healthy?")
+    @get(
+        "/health",
+        tags=["Health"],
+        operation_id="HealthCheck",
+        summary="Health, as the database says",
+    )
     async def health() -> Response[HealthBody]:
         """Asks the database. 503 where it does not answer."""
         healthy = await is_up()
@@ -67,12 +77,18 @@ def build_http_app(
         )
         return Response(body, status_code=200 if healthy else 503)
 
-    @get("/livez", tags=["Health"], operation_id="Live", summary="Alive?", sync_to_thread=False)
+    @get(
+        "/livez",
+        tags=["Health"],
+        operation_id="Live",
+        summary="Whether the process answers",
+        sync_to_thread=False,
+    )
     def live() -> dict[str, str]:
         """Says that the process answers, and nothing of what it depends on."""
         return {"status": "alive"}
 
-    @get("/readyz", tags=["Health"], operation_id="Ready", summary="Ready for calls?")
+    @get("/readyz", tags=["Health"], operation_id="Ready", summary="Whether payments can be taken")
     async def ready() -> Response[ReadyBody]:
         """503 where payments cannot be taken. Redis away is degraded: no answer depends on it."""
         database, redis = await is_up(), await redis_state()
@@ -93,7 +109,7 @@ def build_http_app(
     )
     app = Litestar(
         [api, health, live, ready, assets_router],
-        openapi_config=openapi_config("Payment service", version("payment-server")),
+        openapi_config=openapi_config("Payment service", version("payment-server"), DESCRIPTION),
         request_max_body_size=REQUEST_LIMIT_BYTES,
         exception_handlers={Exception: _answer_failure, HTTPException: _answer_failure},
         logging_config=None,  # the composition root's business; bodies are never logged
@@ -139,13 +155,21 @@ def _with_request_ids(app: ASGIApp) -> ASGIApp:
     return with_request_id
 
 
+def _told(path: str) -> str:
+    """The path that was asked for, but for what no path of ours has: it could be a card number."""
+    return "/".join(
+        each if not each or ids.canonical(each) or is_tellable(each) else "…"
+        for each in path.split("/")
+    )
+
+
 def _answer_failure(request: HttpRequest, error: Exception) -> Response[Problem]:
     fault = _fault(error, request.state.request_id)
     headers = {}
     if fault.retry_after_seconds is not None:
         headers["Retry-After"] = str(max(1, round(fault.retry_after_seconds)))
     return Response(
-        problem(fault, request.url.path),
+        problem(fault, _told(request.url.path)),
         status_code=fault.row.http_status,
         media_type=PROBLEM_MEDIA_TYPE,
         headers=headers,

@@ -71,7 +71,7 @@ SCALAR_OPTIONS: Final = MappingProxyType(
 )
 
 
-def openapi_config(title: str, version: str) -> OpenAPIConfig:
+def openapi_config(title: str, version: str, description: str) -> OpenAPIConfig:
     """OpenAPI 3.1 at /docs/openapi.json, shown by Scalar at /docs and Swagger UI at /docs/swagger.
 
     The app must register `assets_router` as well.
@@ -79,6 +79,7 @@ def openapi_config(title: str, version: str) -> OpenAPIConfig:
     return OpenAPIConfig(
         title=title,
         version=version,
+        description=description,
         path="/docs",
         use_handler_docstrings=True,
         render_plugins=[
