@@ -170,6 +170,13 @@ def test_a_port_that_is_taken_is_named_with_its_setting(side: str) -> None:
             {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x", "PAYMENT_PROCESSOR": "sandbox"},
             "cannot connect",
         ),
+        (
+            {
+                "DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/x?sslmode=bogus",
+                "PAYMENT_PROCESSOR": "sandbox",
+            },
+            "the driver cannot use the database's URL",
+        ),
     ],
 )
 def test_serve_refuses_to_start_with_one_clear_line(environment: dict[str, str], said: str) -> None:

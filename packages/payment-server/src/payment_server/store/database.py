@@ -216,10 +216,18 @@ class Database:
 
 
 async def connect(url: str) -> Connection:
-    """A connection with our limits set. Raises what asyncpg and the network raise."""
-    # The driver's own limit does not cover every phase of connecting.
-    async with asyncio.timeout(CONNECT_LIMIT_SECONDS):
-        return await asyncpg.connect(url, server_settings=_SESSION)
+    """A connection with our limits set.
+
+    Raises what asyncpg and the network raise, and DatabaseUnavailable for a URL that the driver
+    cannot use.
+    """
+    try:
+        # The driver's own limit does not cover every phase of connecting.
+        async with asyncio.timeout(CONNECT_LIMIT_SECONDS):
+            return await asyncpg.connect(url, server_settings=_SESSION)
+    except ValueError as error:  # whose words may quote the URL
+        kind = type(error).__name__
+        raise DatabaseUnavailable(f"the driver cannot use the database's URL ({kind})") from None
 
 
 def _meaning_of(error: asyncpg.PostgresError) -> Exception:
