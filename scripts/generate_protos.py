@@ -3,11 +3,17 @@
 # dependencies = [
 #   "grpcio-tools==1.80.0",    # older on purpose: its code runs on every newer grpcio and protobuf
 #   "mypy-protobuf==5.1.0",    # stubs; grpcio-tools makes none for _pb2_grpc
+#   # What those two need, exact as well: the same input gives the same modules everywhere.
+#   "grpcio==1.80.0",
+#   "protobuf==6.33.6",
+#   "setuptools==84.2.1",
+#   "types-protobuf==7.35.1.20260906",
+#   "typing-extensions==4.16.0",
 # ]
 # ///
 """Generates payment-proto's modules from protos/, or with --check compares the committed ones.
 
-Run by uv in an environment of its own (the versions above are exact and locked beside this file):
+Run by uv in an environment of its own (the versions above are exact, all of them):
     uv run --script scripts/generate_protos.py [--check]
 """
 
