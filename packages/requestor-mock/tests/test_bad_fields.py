@@ -207,6 +207,7 @@ def test_a_list_names_every_wrong_parameter(
     [
         ("first: 0", "first"),
         ("first: -1", "first"),
+        ("first: 101", "first"),
         ('first: "1"', "first"),
         ('after: "nothing"', "page_token"),
         ("status: done", "status"),

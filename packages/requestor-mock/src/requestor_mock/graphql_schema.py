@@ -21,6 +21,7 @@ from requestor_mock.errors import fields_invalid
 from requestor_mock.shapes import Payment, ProcessedPayment, known, shown
 
 PAGE_SIZE_DEFAULT: Final = 50
+PAGE_SIZE_LIMIT: Final = 100  # a document may ask for as many pages as it may have aliases
 
 
 @dataclass(slots=True)
@@ -157,15 +158,16 @@ class Query:
     async def payments(
         self,
         info: Info,
-        first: Annotated[int, said("At most so many; 1,000 is the most.")] = PAGE_SIZE_DEFAULT,
+        first: Annotated[int, said("At most so many; 100 is the most.")] = PAGE_SIZE_DEFAULT,
         after: Annotated[str | None, said("The endCursor of the page before.")] = None,
         customer_id: str | None = None,
         status: PaymentStatus | None = None,
     ) -> PaymentConnection | None:
         """Payments, newest first, a page at a time."""
         caller = info.context.caller
-        if first < 1:
-            raise fields_invalid([FieldViolation(field="first", message="must be above zero")])
+        if not 1 <= first <= PAGE_SIZE_LIMIT:
+            message = f"must be from 1 to {PAGE_SIZE_LIMIT}"
+            raise fields_invalid([FieldViolation(field="first", message=message)])
         pager = caller.client.payments.list(
             customer_id=customer_id,
             status=known("status", status),
