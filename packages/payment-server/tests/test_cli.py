@@ -242,13 +242,22 @@ def test_an_address_that_is_none_of_ours_is_told_as_such(database_url: str) -> N
 async def test_a_signal_is_heeded_while_the_service_starts(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     await connection.execute("UPDATE schema_lease SET until = now() + interval '1 minute'")
-    await connection.close()
+
+    async def waits_for_the_lease() -> bool:
+        return bool(
+            await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'payment-server'"
+                " AND datname = current_database() AND query LIKE '%UPDATE schema_lease%'"
+            )
+        )
+
     process = await asyncio.create_subprocess_exec(
         *(COMMAND, "dev", "--grpc-port=0", "--http-port=0"),
         env={**CLEAN, "DATABASE_URL": database_url},
         stderr=asyncio.subprocess.DEVNULL,
     )
-    await asyncio.sleep(2)  # long enough to have begun to wait for the lease
+    await until(waits_for_the_lease)
+    await connection.close()
     assert process.returncode is None
     process.terminate()
     async with asyncio.timeout(3):

@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 HEALTH_LIMIT_SECONDS: Final = 1.0  # a database that needs longer to say 1 is as good as away
 
-
 CLOSE_GRACE_SECONDS: Final = 0.5
 """For answers on their way out; streams that never end, such as health watches, are cut then."""
 

@@ -17,8 +17,6 @@ RESUME_PAUSE_SECONDS: Final = 1.0  # a caller that waits for a lost outcome asks
 RESUME_BATCH: Final = 20  # so many at once cannot crowd out the calls
 HEALTH_PAUSE_SECONDS: Final = 1.0  # load balancers look every few seconds
 ROOM_PAUSE_SECONDS: Final = 1.0  # a disk fills a reserve of hundreds of MiB in no less
-
-
 STOP_LIMIT_SECONDS: Final = 1.0  # a loop ends where it awaits, and all of them do
 
 Once = Callable[[], Awaitable[None]]

@@ -2,7 +2,7 @@
 
 The reason is what a program looks at; it travels as `google.rpc.ErrorInfo.reason` on gRPC
 (AIP-193), as `reason` in problem+json (RFC 9457) and in GraphQL's `errors[].extensions`. The
-server, the client and the mock all read this table, so that a failure has one meaning everywhere.
+server and the client read this table, so that a failure has one meaning everywhere.
 """
 
 from dataclasses import dataclass
