@@ -24,6 +24,7 @@ class Row:
 
 
 _ILLEGAL_STEPS = {
+    "ACTION_NOT_REQUIRED": "The customer does not have to act.",
     "ALREADY_AUTHORIZED": "The payment is authorized already.",
     "ALREADY_CAPTURED": "The payment is captured already.",
     "ALREADY_REFUNDED": "The payment is refunded already.",
@@ -31,6 +32,7 @@ _ILLEGAL_STEPS = {
     "CANCEL_IN_PROGRESS": "A cancellation of this payment is under way.",
     "CAPTURE_IN_PROGRESS": "A capture of this payment is under way.",
     "CAPTURE_NOT_FINAL": "Refunds wait until the capture is closed.",
+    "NOT_AUTHORIZED": "Nothing is held for the payment yet.",
     "NOT_CAPTURED": "Nothing of the payment is captured.",
     "PAYMENT_CANCELED": "The payment is canceled.",
     "PAYMENT_EXPIRED": "The payment is expired.",
@@ -48,6 +50,7 @@ _ROWS = (
     Row("ROUTE_NOT_FOUND", "UNIMPLEMENTED", 404, "There is no such address."),
     Row("METHOD_NOT_ALLOWED", "UNIMPLEMENTED", 405, "The address does not take this method."),
     Row("PAYMENT_NOT_FOUND", "NOT_FOUND", 404, "There is no such payment."),
+    Row("REFUND_NOT_FOUND", "NOT_FOUND", 404, "There is no such refund."),
     *(Row(name, "FAILED_PRECONDITION", 409, title) for name, title in _ILLEGAL_STEPS.items()),
     Row(
         "AMOUNT_EXCEEDS_CAPTURABLE",
@@ -69,6 +72,8 @@ _ROWS = (
     ),
     Row("VERSION_MISMATCH", "ABORTED", 412, "The payment has changed since it was read."),
     Row("TRANSACTION_ABORTED", "ABORTED", 409, "Too many changes met on this payment."),
+    Row("CURSOR_EXPIRED", "OUT_OF_RANGE", 410, "The cursor is not one of this database."),
+    Row("WATCHER_TOO_SLOW", "RESOURCE_EXHAUSTED", 429, "The watcher does not keep up."),
     Row("OVERLOADED", "UNAVAILABLE", 503, "The service is overloaded."),
     Row("SHUTTING_DOWN", "UNAVAILABLE", 503, "The service is shutting down."),
     Row("DATABASE_UNAVAILABLE", "UNAVAILABLE", 503, "The database is not available."),

@@ -122,6 +122,8 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     """Release what is held."""
     OPERATION_KIND_REFUND: _OperationKind.ValueType  # 4
     """Give back money that was captured."""
+    OPERATION_KIND_COMPLETE: _OperationKind.ValueType  # 5
+    """Go on with an authorization after the customer has acted."""
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What an operation asks of the processor."""
@@ -136,6 +138,8 @@ OPERATION_KIND_CANCEL: OperationKind.ValueType  # 3
 """Release what is held."""
 OPERATION_KIND_REFUND: OperationKind.ValueType  # 4
 """Give back money that was captured."""
+OPERATION_KIND_COMPLETE: OperationKind.ValueType  # 5
+"""Go on with an authorization after the customer has acted."""
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationStatus:
@@ -152,6 +156,8 @@ class _OperationStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Opera
     """The processor did it."""
     OPERATION_STATUS_FAILED: _OperationStatus.ValueType  # 3
     """The processor declined it."""
+    OPERATION_STATUS_REQUIRES_ACTION: _OperationStatus.ValueType  # 4
+    """The customer has to act before it can be decided; CompletePaymentAction goes on."""
 
 class OperationStatus(_OperationStatus, metaclass=_OperationStatusEnumTypeWrapper):
     """How far an operation has come."""
@@ -164,7 +170,37 @@ OPERATION_STATUS_SUCCEEDED: OperationStatus.ValueType  # 2
 """The processor did it."""
 OPERATION_STATUS_FAILED: OperationStatus.ValueType  # 3
 """The processor declined it."""
+OPERATION_STATUS_REQUIRES_ACTION: OperationStatus.ValueType  # 4
+"""The customer has to act before it can be decided; CompletePaymentAction goes on."""
 Global___OperationStatus: _TypeAlias = OperationStatus  # noqa: Y015
+
+class _RefundStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RefundStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefundStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REFUND_STATUS_UNSPECIFIED: _RefundStatus.ValueType  # 0
+    """Not set."""
+    REFUND_STATUS_PENDING: _RefundStatus.ValueType  # 1
+    """On its way; the amount is set aside."""
+    REFUND_STATUS_SUCCEEDED: _RefundStatus.ValueType  # 2
+    """The money went back to the customer."""
+    REFUND_STATUS_FAILED: _RefundStatus.ValueType  # 3
+    """The money stayed with the merchant, or came back to them."""
+
+class RefundStatus(_RefundStatus, metaclass=_RefundStatusEnumTypeWrapper):
+    """How far a refund has come."""
+
+REFUND_STATUS_UNSPECIFIED: RefundStatus.ValueType  # 0
+"""Not set."""
+REFUND_STATUS_PENDING: RefundStatus.ValueType  # 1
+"""On its way; the amount is set aside."""
+REFUND_STATUS_SUCCEEDED: RefundStatus.ValueType  # 2
+"""The money went back to the customer."""
+REFUND_STATUS_FAILED: RefundStatus.ValueType  # 3
+"""The money stayed with the merchant, or came back to them."""
+Global___RefundStatus: _TypeAlias = RefundStatus  # noqa: Y015
 
 class _DeclineAdvice:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -247,6 +283,38 @@ class Decline(_message.Message):
 Global___Decline: _TypeAlias = Decline  # noqa: Y015
 
 @_typing.final
+class NextAction(_message.Message):
+    """What the customer has to do before an authorization can be decided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """What it is: "challenge"."""
+    url: _builtins.str
+    """Where to send the customer; empty where the caller needs no page, as in the sandbox."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """The payment expires if it is not completed by then."""
+
+    def __init__(
+        self,
+        *,
+        type: _builtins.str = ...,
+        url: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "type", b"type", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NextAction: _TypeAlias = NextAction  # noqa: Y015
+
+@_typing.final
 class Payment(_message.Message):
     """One payment, with everything that is known of it. Amounts are decimal strings with all the
     digits of the currency: "10.00" USD, "1000" JPY, "1.000" KWD.
@@ -297,6 +365,9 @@ class Payment(_message.Message):
     ALLOWED_ACTIONS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    NEXT_ACTION_FIELD_NUMBER: _builtins.int
+    AUTHORIZATION_EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
     payment_id: _builtins.str
     """UUIDv7 (RFC 9562), lower case."""
     merchant_id: _builtins.str
@@ -343,7 +414,7 @@ class Payment(_message.Message):
 
     @_builtins.property
     def allowed_actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The actions that ProcessPayment takes in this status."""
+        """What may be asked now: process, authorize, capture, cancel, refund, complete."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
@@ -352,6 +423,18 @@ class Payment(_message.Message):
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """When it last changed."""
+
+    @_builtins.property
+    def next_action(self) -> Global___NextAction:
+        """What the customer has to do; unset unless the status is requires_action."""
+
+    @_builtins.property
+    def authorization_expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When the hold lapses; unset unless something is held."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """The deadline that was asked for: a payment still created by then expires."""
 
     def __init__(
         self,
@@ -379,10 +462,13 @@ class Payment(_message.Message):
         allowed_actions: _abc.Iterable[_builtins.str] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        next_action: Global___NextAction | None = ...,
+        authorization_expires_at: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "decline", b"decline", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorization_expires_at", b"authorization_expires_at", "created_at", b"created_at", "decline", b"decline", "expires_at", b"expires_at", "next_action", b"next_action", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_actions", b"allowed_actions", "amount", b"amount", "amount_authorized", b"amount_authorized", "amount_capturable", b"amount_capturable", "amount_captured", b"amount_captured", "amount_refund_pending", b"amount_refund_pending", "amount_refundable", b"amount_refundable", "amount_refunded", b"amount_refunded", "amount_voided", b"amount_voided", "attempts", b"attempts", "capture_method", b"capture_method", "created_at", b"created_at", "currency", b"currency", "customer_id", b"customer_id", "decline", b"decline", "description", b"description", "merchant_id", b"merchant_id", "metadata", b"metadata", "payment_id", b"payment_id", "payment_method", b"payment_method", "status", b"status", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_actions", b"allowed_actions", "amount", b"amount", "amount_authorized", b"amount_authorized", "amount_capturable", b"amount_capturable", "amount_captured", b"amount_captured", "amount_refund_pending", b"amount_refund_pending", "amount_refundable", b"amount_refundable", "amount_refunded", b"amount_refunded", "amount_voided", b"amount_voided", "attempts", b"attempts", "authorization_expires_at", b"authorization_expires_at", "capture_method", b"capture_method", "created_at", b"created_at", "currency", b"currency", "customer_id", b"customer_id", "decline", b"decline", "description", b"description", "expires_at", b"expires_at", "merchant_id", b"merchant_id", "metadata", b"metadata", "next_action", b"next_action", "payment_id", b"payment_id", "payment_method", b"payment_method", "status", b"status", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -441,6 +527,112 @@ class Operation(_message.Message):
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
+class Refund(_message.Message):
+    """Money given back to the customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    DECLINE_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    refund_id: _builtins.str
+    """UUIDv7 (RFC 9562); the id of the operation that asked for it."""
+    payment_id: _builtins.str
+    """Payment.payment_id."""
+    amount: _builtins.str
+    """A decimal string in the payment's currency."""
+    status: Global___RefundStatus.ValueType
+    """How far it has come."""
+    reason: _builtins.str
+    """The caller's own words; empty where none were given."""
+    currency: _builtins.str
+    """Payment.currency."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked for."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """When its status last changed."""
+
+    @_builtins.property
+    def decline(self) -> Global___Decline:
+        """Why it failed; unset otherwise."""
+
+    def __init__(
+        self,
+        *,
+        refund_id: _builtins.str = ...,
+        payment_id: _builtins.str = ...,
+        amount: _builtins.str = ...,
+        status: Global___RefundStatus.ValueType = ...,
+        reason: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+        decline: Global___Decline | None = ...,
+        currency: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "decline", b"decline", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "currency", b"currency", "decline", b"decline", "payment_id", b"payment_id", "reason", b"reason", "refund_id", b"refund_id", "status", b"status", "updated_at", b"updated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Refund: _TypeAlias = Refund  # noqa: Y015
+
+@_typing.final
+class Event(_message.Message):
+    """One change of a payment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """UUIDv7 (RFC 9562)."""
+    payment_id: _builtins.str
+    """Payment.payment_id."""
+    version: _builtins.int
+    """The payment's version after the change: 1, 2, 3 and so on without a gap."""
+    type: _builtins.str
+    """What happened, in the past tense: "payment.created", "payment.captured" and so on."""
+    @_builtins.property
+    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """When it happened."""
+
+    @_builtins.property
+    def payment(self) -> Global___Payment:
+        """The payment after the change."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        payment_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        type: _builtins.str = ...,
+        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        payment: Global___Payment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "occurred_at", b"occurred_at", "payment", b"payment", "payment_id", b"payment_id", "type", b"type", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Event: _TypeAlias = Event  # noqa: Y015
+
+@_typing.final
 class CreatePaymentRequest(_message.Message):
     """What CreatePayment needs to know."""
 
@@ -474,6 +666,7 @@ class CreatePaymentRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     CAPTURE_METHOD_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
     amount: _builtins.str
     """A decimal string above zero: up to 12 digits, then at most the decimals of the currency."""
     currency: _builtins.str
@@ -494,6 +687,10 @@ class CreatePaymentRequest(_message.Message):
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """At most 50 entries; keys of 1 to 40 characters, values of at most 500."""
 
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """A payment that nobody has tried by then expires; unset: never. A time that is to come."""
+
     def __init__(
         self,
         *,
@@ -505,10 +702,11 @@ class CreatePaymentRequest(_message.Message):
         idempotency_key: _builtins.str = ...,
         capture_method: Global___CaptureMethod.ValueType = ...,
         description: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "capture_method", b"capture_method", "currency", b"currency", "customer_id", b"customer_id", "description", b"description", "idempotency_key", b"idempotency_key", "metadata", b"metadata", "payment_method", b"payment_method"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "capture_method", b"capture_method", "currency", b"currency", "customer_id", b"customer_id", "description", b"description", "expires_at", b"expires_at", "idempotency_key", b"idempotency_key", "metadata", b"metadata", "payment_method", b"payment_method"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -807,6 +1005,510 @@ class ProcessPaymentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProcessPaymentResponse: _TypeAlias = ProcessPaymentResponse  # noqa: Y015
+
+@_typing.final
+class CapturePaymentRequest(_message.Message):
+    """What to capture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Payment.payment_id."""
+    amount: _builtins.str
+    """So much; empty means all that is left."""
+    final: _builtins.bool
+    """Nothing will follow: what is left is released."""
+    idempotency_key: _builtins.str
+    """At most 255 printable ASCII characters; the same key has one effect for ever. The metadata
+    `idempotency-key` means the same.
+    """
+    expected_version: _builtins.int
+    """Only if the payment has this version; 0 means any."""
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str = ...,
+        amount: _builtins.str = ...,
+        final: _builtins.bool = ...,
+        idempotency_key: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "expected_version", b"expected_version", "final", b"final", "idempotency_key", b"idempotency_key", "payment_id", b"payment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CapturePaymentRequest: _TypeAlias = CapturePaymentRequest  # noqa: Y015
+
+@_typing.final
+class CapturePaymentResponse(_message.Message):
+    """The payment after what was done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment(self) -> Global___Payment:
+        """All of the payment."""
+
+    @_builtins.property
+    def operation(self) -> Global___Operation:
+        """What was asked of the processor."""
+
+    def __init__(
+        self,
+        *,
+        payment: Global___Payment | None = ...,
+        operation: Global___Operation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CapturePaymentResponse: _TypeAlias = CapturePaymentResponse  # noqa: Y015
+
+@_typing.final
+class CancelPaymentRequest(_message.Message):
+    """What to cancel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Payment.payment_id."""
+    idempotency_key: _builtins.str
+    """At most 255 printable ASCII characters; the same key has one effect for ever. The metadata
+    `idempotency-key` means the same.
+    """
+    expected_version: _builtins.int
+    """Only if the payment has this version; 0 means any."""
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_version", b"expected_version", "idempotency_key", b"idempotency_key", "payment_id", b"payment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelPaymentRequest: _TypeAlias = CancelPaymentRequest  # noqa: Y015
+
+@_typing.final
+class CancelPaymentResponse(_message.Message):
+    """The payment after what was done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment(self) -> Global___Payment:
+        """All of the payment."""
+
+    @_builtins.property
+    def operation(self) -> Global___Operation:
+        """What was asked of the processor, or settled without it where nothing was held."""
+
+    def __init__(
+        self,
+        *,
+        payment: Global___Payment | None = ...,
+        operation: Global___Operation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelPaymentResponse: _TypeAlias = CancelPaymentResponse  # noqa: Y015
+
+@_typing.final
+class RefundPaymentRequest(_message.Message):
+    """What to give back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Payment.payment_id."""
+    amount: _builtins.str
+    """So much; empty means all that is left."""
+    reason: _builtins.str
+    """The caller's own words, at most 255 characters."""
+    idempotency_key: _builtins.str
+    """At most 255 printable ASCII characters; the same key has one effect for ever. The metadata
+    `idempotency-key` means the same.
+    """
+    expected_version: _builtins.int
+    """Only if the payment has this version; 0 means any."""
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str = ...,
+        amount: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "expected_version", b"expected_version", "idempotency_key", b"idempotency_key", "payment_id", b"payment_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundPaymentRequest: _TypeAlias = RefundPaymentRequest  # noqa: Y015
+
+@_typing.final
+class RefundPaymentResponse(_message.Message):
+    """The payment after what was done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    REFUND_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment(self) -> Global___Payment:
+        """All of the payment."""
+
+    @_builtins.property
+    def operation(self) -> Global___Operation:
+        """What was asked of the processor."""
+
+    @_builtins.property
+    def refund(self) -> Global___Refund:
+        """The refund, which may be pending."""
+
+    def __init__(
+        self,
+        *,
+        payment: Global___Payment | None = ...,
+        operation: Global___Operation | None = ...,
+        refund: Global___Refund | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "payment", b"payment", "refund", b"refund"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "payment", b"payment", "refund", b"refund"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundPaymentResponse: _TypeAlias = RefundPaymentResponse  # noqa: Y015
+
+@_typing.final
+class CompletePaymentActionRequest(_message.Message):
+    """What the customer's action came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Payment.payment_id."""
+    result: _builtins.str
+    """What the processor needs to know of it, at most 1,000 characters. In the sandbox: empty or
+    "approved", or "refused".
+    """
+    idempotency_key: _builtins.str
+    """At most 255 printable ASCII characters; the same key has one effect for ever. The metadata
+    `idempotency-key` means the same.
+    """
+    expected_version: _builtins.int
+    """Only if the payment has this version; 0 means any."""
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str = ...,
+        result: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_version", b"expected_version", "idempotency_key", b"idempotency_key", "payment_id", b"payment_id", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompletePaymentActionRequest: _TypeAlias = CompletePaymentActionRequest  # noqa: Y015
+
+@_typing.final
+class CompletePaymentActionResponse(_message.Message):
+    """The payment after what was done. A decline is told here, in `payment` and `operation`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment(self) -> Global___Payment:
+        """All of the payment."""
+
+    @_builtins.property
+    def operation(self) -> Global___Operation:
+        """What was asked of the processor."""
+
+    def __init__(
+        self,
+        *,
+        payment: Global___Payment | None = ...,
+        operation: Global___Operation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompletePaymentActionResponse: _TypeAlias = CompletePaymentActionResponse  # noqa: Y015
+
+@_typing.final
+class GetRefundRequest(_message.Message):
+    """Which refund to read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_ID_FIELD_NUMBER: _builtins.int
+    refund_id: _builtins.str
+    """Refund.refund_id."""
+    def __init__(
+        self,
+        *,
+        refund_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refund_id", b"refund_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRefundRequest: _TypeAlias = GetRefundRequest  # noqa: Y015
+
+@_typing.final
+class GetRefundResponse(_message.Message):
+    """The refund as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def refund(self) -> Global___Refund:
+        """All of the refund."""
+
+    def __init__(
+        self,
+        *,
+        refund: Global___Refund | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRefundResponse: _TypeAlias = GetRefundResponse  # noqa: Y015
+
+@_typing.final
+class ListRefundsRequest(_message.Message):
+    """Which refunds to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Payment.payment_id."""
+    page_size: _builtins.int
+    """At most so many, 1 to 1,000; 0 means 50. More than 1,000 gives 1,000 (AIP-158)."""
+    page_token: _builtins.str
+    """The next_page_token of the page before, of the same payment; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "payment_id", b"payment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRefundsRequest: _TypeAlias = ListRefundsRequest  # noqa: Y015
+
+@_typing.final
+class ListRefundsResponse(_message.Message):
+    """One page of refunds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUNDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Opaque; empty on the last page."""
+    @_builtins.property
+    def refunds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Refund]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        refunds: _abc.Iterable[Global___Refund] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "refunds", b"refunds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRefundsResponse: _TypeAlias = ListRefundsResponse  # noqa: Y015
+
+@_typing.final
+class ListPaymentEventsRequest(_message.Message):
+    """Which events to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Payment.payment_id."""
+    page_size: _builtins.int
+    """At most so many, 1 to 1,000; 0 means 50. More than 1,000 gives 1,000 (AIP-158)."""
+    page_token: _builtins.str
+    """The next_page_token of the page before, of the same payment; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "payment_id", b"payment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPaymentEventsRequest: _TypeAlias = ListPaymentEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListPaymentEventsResponse(_message.Message):
+    """One page of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Opaque; empty on the last page."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___Event]:
+        """Oldest first."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___Event] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPaymentEventsResponse: _TypeAlias = ListPaymentEventsResponse  # noqa: Y015
+
+@_typing.final
+class WatchPaymentsRequest(_message.Message):
+    """Which events to stream; at most one of payment_id and customer_id. With neither: all of the
+    merchant's.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    FROM_BEGINNING_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Only this payment's events; it must exist."""
+    customer_id: _builtins.str
+    """Only the events of this customer's payments."""
+    cursor: _builtins.str
+    """The last cursor that was seen: the stream goes on behind it. Empty: from now."""
+    from_beginning: _builtins.bool
+    """Without a cursor: from the first event that there is."""
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        cursor: _builtins.str = ...,
+        from_beginning: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "customer_id", b"customer_id", "from_beginning", b"from_beginning", "payment_id", b"payment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchPaymentsRequest: _TypeAlias = WatchPaymentsRequest  # noqa: Y015
+
+@_typing.final
+class WatchPaymentsResponse(_message.Message):
+    """An event, or only how far the stream has come: the first answer is without an event, and so is
+    one now and then while nothing happens.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Where to go on: opaque, and bound to the database that it came from."""
+    @_builtins.property
+    def event(self) -> Global___Event:
+        """What happened; unset where only the cursor has moved."""
+
+    def __init__(
+        self,
+        *,
+        event: Global___Event | None = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchPaymentsResponse: _TypeAlias = WatchPaymentsResponse  # noqa: Y015
 
 @_typing.final
 class HealthCheckRequest(_message.Message):

@@ -62,6 +62,46 @@ class PaymentServiceStub(object):
                 request_serializer=payment_dot_v1_dot_payment__pb2.ProcessPaymentRequest.SerializeToString,
                 response_deserializer=payment_dot_v1_dot_payment__pb2.ProcessPaymentResponse.FromString,
                 _registered_method=True)
+        self.CapturePayment = channel.unary_unary(
+                '/payment.v1.PaymentService/CapturePayment',
+                request_serializer=payment_dot_v1_dot_payment__pb2.CapturePaymentRequest.SerializeToString,
+                response_deserializer=payment_dot_v1_dot_payment__pb2.CapturePaymentResponse.FromString,
+                _registered_method=True)
+        self.CancelPayment = channel.unary_unary(
+                '/payment.v1.PaymentService/CancelPayment',
+                request_serializer=payment_dot_v1_dot_payment__pb2.CancelPaymentRequest.SerializeToString,
+                response_deserializer=payment_dot_v1_dot_payment__pb2.CancelPaymentResponse.FromString,
+                _registered_method=True)
+        self.RefundPayment = channel.unary_unary(
+                '/payment.v1.PaymentService/RefundPayment',
+                request_serializer=payment_dot_v1_dot_payment__pb2.RefundPaymentRequest.SerializeToString,
+                response_deserializer=payment_dot_v1_dot_payment__pb2.RefundPaymentResponse.FromString,
+                _registered_method=True)
+        self.CompletePaymentAction = channel.unary_unary(
+                '/payment.v1.PaymentService/CompletePaymentAction',
+                request_serializer=payment_dot_v1_dot_payment__pb2.CompletePaymentActionRequest.SerializeToString,
+                response_deserializer=payment_dot_v1_dot_payment__pb2.CompletePaymentActionResponse.FromString,
+                _registered_method=True)
+        self.GetRefund = channel.unary_unary(
+                '/payment.v1.PaymentService/GetRefund',
+                request_serializer=payment_dot_v1_dot_payment__pb2.GetRefundRequest.SerializeToString,
+                response_deserializer=payment_dot_v1_dot_payment__pb2.GetRefundResponse.FromString,
+                _registered_method=True)
+        self.ListRefunds = channel.unary_unary(
+                '/payment.v1.PaymentService/ListRefunds',
+                request_serializer=payment_dot_v1_dot_payment__pb2.ListRefundsRequest.SerializeToString,
+                response_deserializer=payment_dot_v1_dot_payment__pb2.ListRefundsResponse.FromString,
+                _registered_method=True)
+        self.ListPaymentEvents = channel.unary_unary(
+                '/payment.v1.PaymentService/ListPaymentEvents',
+                request_serializer=payment_dot_v1_dot_payment__pb2.ListPaymentEventsRequest.SerializeToString,
+                response_deserializer=payment_dot_v1_dot_payment__pb2.ListPaymentEventsResponse.FromString,
+                _registered_method=True)
+        self.WatchPayments = channel.unary_stream(
+                '/payment.v1.PaymentService/WatchPayments',
+                request_serializer=payment_dot_v1_dot_payment__pb2.WatchPaymentsRequest.SerializeToString,
+                response_deserializer=payment_dot_v1_dot_payment__pb2.WatchPaymentsResponse.FromString,
+                _registered_method=True)
         self.HealthCheck = channel.unary_unary(
                 '/payment.v1.PaymentService/HealthCheck',
                 request_serializer=payment_dot_v1_dot_payment__pb2.HealthCheckRequest.SerializeToString,
@@ -116,6 +156,74 @@ class PaymentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CapturePayment(self, request, context):
+        """Takes what is held, or a part of it. With `final`, what is left is released.
+        Errors: as ProcessPayment; NOT_AUTHORIZED where nothing is held yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelPayment(self, request, context):
+        """Ends a payment of which nothing is captured, or releases what is left of a hold.
+        Errors: as ProcessPayment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefundPayment(self, request, context):
+        """Gives back what was captured, or a part of it. A refund may be pending for days, and may
+        fail after it had succeeded: its own status says so.
+        Errors: as ProcessPayment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompletePaymentAction(self, request, context):
+        """Goes on with an authorization once the customer has done what `Payment.next_action` asked.
+        Errors: as ProcessPayment; ACTION_NOT_REQUIRED where nothing was asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRefund(self, request, context):
+        """Reads one refund as it is now.
+        Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (REFUND_NOT_FOUND), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRefunds(self, request, context):
+        """Lists a payment's refunds, newest first, a page at a time.
+        Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPaymentEvents(self, request, context):
+        """Lists a payment's events, oldest first, a page at a time.
+        Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchPayments(self, request, context):
+        """Streams events of one payment, one customer or all of a merchant, from a cursor or from now.
+        Whoever resumes with the last cursor that they saw misses none and gets none twice. Events of
+        one payment come in the order of its versions; between payments no order is promised.
+        Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND), OUT_OF_RANGE
+        (CURSOR_EXPIRED), RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def HealthCheck(self, request, context):
         """Says whether the service can take payments: it asks the database, each time.
         """
@@ -145,6 +253,46 @@ def add_PaymentServiceServicer_to_server(servicer, server):
                     servicer.ProcessPayment,
                     request_deserializer=payment_dot_v1_dot_payment__pb2.ProcessPaymentRequest.FromString,
                     response_serializer=payment_dot_v1_dot_payment__pb2.ProcessPaymentResponse.SerializeToString,
+            ),
+            'CapturePayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.CapturePayment,
+                    request_deserializer=payment_dot_v1_dot_payment__pb2.CapturePaymentRequest.FromString,
+                    response_serializer=payment_dot_v1_dot_payment__pb2.CapturePaymentResponse.SerializeToString,
+            ),
+            'CancelPayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelPayment,
+                    request_deserializer=payment_dot_v1_dot_payment__pb2.CancelPaymentRequest.FromString,
+                    response_serializer=payment_dot_v1_dot_payment__pb2.CancelPaymentResponse.SerializeToString,
+            ),
+            'RefundPayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefundPayment,
+                    request_deserializer=payment_dot_v1_dot_payment__pb2.RefundPaymentRequest.FromString,
+                    response_serializer=payment_dot_v1_dot_payment__pb2.RefundPaymentResponse.SerializeToString,
+            ),
+            'CompletePaymentAction': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompletePaymentAction,
+                    request_deserializer=payment_dot_v1_dot_payment__pb2.CompletePaymentActionRequest.FromString,
+                    response_serializer=payment_dot_v1_dot_payment__pb2.CompletePaymentActionResponse.SerializeToString,
+            ),
+            'GetRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRefund,
+                    request_deserializer=payment_dot_v1_dot_payment__pb2.GetRefundRequest.FromString,
+                    response_serializer=payment_dot_v1_dot_payment__pb2.GetRefundResponse.SerializeToString,
+            ),
+            'ListRefunds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRefunds,
+                    request_deserializer=payment_dot_v1_dot_payment__pb2.ListRefundsRequest.FromString,
+                    response_serializer=payment_dot_v1_dot_payment__pb2.ListRefundsResponse.SerializeToString,
+            ),
+            'ListPaymentEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPaymentEvents,
+                    request_deserializer=payment_dot_v1_dot_payment__pb2.ListPaymentEventsRequest.FromString,
+                    response_serializer=payment_dot_v1_dot_payment__pb2.ListPaymentEventsResponse.SerializeToString,
+            ),
+            'WatchPayments': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchPayments,
+                    request_deserializer=payment_dot_v1_dot_payment__pb2.WatchPaymentsRequest.FromString,
+                    response_serializer=payment_dot_v1_dot_payment__pb2.WatchPaymentsResponse.SerializeToString,
             ),
             'HealthCheck': grpc.unary_unary_rpc_method_handler(
                     servicer.HealthCheck,
@@ -268,6 +416,222 @@ class PaymentService(object):
             '/payment.v1.PaymentService/ProcessPayment',
             payment_dot_v1_dot_payment__pb2.ProcessPaymentRequest.SerializeToString,
             payment_dot_v1_dot_payment__pb2.ProcessPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CapturePayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payment.v1.PaymentService/CapturePayment',
+            payment_dot_v1_dot_payment__pb2.CapturePaymentRequest.SerializeToString,
+            payment_dot_v1_dot_payment__pb2.CapturePaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelPayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payment.v1.PaymentService/CancelPayment',
+            payment_dot_v1_dot_payment__pb2.CancelPaymentRequest.SerializeToString,
+            payment_dot_v1_dot_payment__pb2.CancelPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefundPayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payment.v1.PaymentService/RefundPayment',
+            payment_dot_v1_dot_payment__pb2.RefundPaymentRequest.SerializeToString,
+            payment_dot_v1_dot_payment__pb2.RefundPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompletePaymentAction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payment.v1.PaymentService/CompletePaymentAction',
+            payment_dot_v1_dot_payment__pb2.CompletePaymentActionRequest.SerializeToString,
+            payment_dot_v1_dot_payment__pb2.CompletePaymentActionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payment.v1.PaymentService/GetRefund',
+            payment_dot_v1_dot_payment__pb2.GetRefundRequest.SerializeToString,
+            payment_dot_v1_dot_payment__pb2.GetRefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRefunds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payment.v1.PaymentService/ListRefunds',
+            payment_dot_v1_dot_payment__pb2.ListRefundsRequest.SerializeToString,
+            payment_dot_v1_dot_payment__pb2.ListRefundsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPaymentEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payment.v1.PaymentService/ListPaymentEvents',
+            payment_dot_v1_dot_payment__pb2.ListPaymentEventsRequest.SerializeToString,
+            payment_dot_v1_dot_payment__pb2.ListPaymentEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchPayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/payment.v1.PaymentService/WatchPayments',
+            payment_dot_v1_dot_payment__pb2.WatchPaymentsRequest.SerializeToString,
+            payment_dot_v1_dot_payment__pb2.WatchPaymentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

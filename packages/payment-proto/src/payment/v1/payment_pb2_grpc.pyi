@@ -63,6 +63,42 @@ class PaymentServiceStub:
     AMOUNT_EXCEEDS_REFUNDABLE), ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), ABORTED
     (VERSION_MISMATCH, TRANSACTION_ABORTED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
     """
+    CapturePayment: _grpc.UnaryUnaryMultiCallable[_payment_pb2.CapturePaymentRequest, _payment_pb2.CapturePaymentResponse]
+    """Takes what is held, or a part of it. With `final`, what is left is released.
+    Errors: as ProcessPayment; NOT_AUTHORIZED where nothing is held yet.
+    """
+    CancelPayment: _grpc.UnaryUnaryMultiCallable[_payment_pb2.CancelPaymentRequest, _payment_pb2.CancelPaymentResponse]
+    """Ends a payment of which nothing is captured, or releases what is left of a hold.
+    Errors: as ProcessPayment.
+    """
+    RefundPayment: _grpc.UnaryUnaryMultiCallable[_payment_pb2.RefundPaymentRequest, _payment_pb2.RefundPaymentResponse]
+    """Gives back what was captured, or a part of it. A refund may be pending for days, and may
+    fail after it had succeeded: its own status says so.
+    Errors: as ProcessPayment.
+    """
+    CompletePaymentAction: _grpc.UnaryUnaryMultiCallable[_payment_pb2.CompletePaymentActionRequest, _payment_pb2.CompletePaymentActionResponse]
+    """Goes on with an authorization once the customer has done what `Payment.next_action` asked.
+    Errors: as ProcessPayment; ACTION_NOT_REQUIRED where nothing was asked.
+    """
+    GetRefund: _grpc.UnaryUnaryMultiCallable[_payment_pb2.GetRefundRequest, _payment_pb2.GetRefundResponse]
+    """Reads one refund as it is now.
+    Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (REFUND_NOT_FOUND), UNAVAILABLE.
+    """
+    ListRefunds: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ListRefundsRequest, _payment_pb2.ListRefundsResponse]
+    """Lists a payment's refunds, newest first, a page at a time.
+    Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND), UNAVAILABLE.
+    """
+    ListPaymentEvents: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ListPaymentEventsRequest, _payment_pb2.ListPaymentEventsResponse]
+    """Lists a payment's events, oldest first, a page at a time.
+    Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND), UNAVAILABLE.
+    """
+    WatchPayments: _grpc.UnaryStreamMultiCallable[_payment_pb2.WatchPaymentsRequest, _payment_pb2.WatchPaymentsResponse]
+    """Streams events of one payment, one customer or all of a merchant, from a cursor or from now.
+    Whoever resumes with the last cursor that they saw misses none and gets none twice. Events of
+    one payment come in the order of its versions; between payments no order is promised.
+    Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND), OUT_OF_RANGE
+    (CURSOR_EXPIRED), RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW), UNAVAILABLE.
+    """
     HealthCheck: _grpc.UnaryUnaryMultiCallable[_payment_pb2.HealthCheckRequest, _payment_pb2.HealthCheckResponse]
     """Says whether the service can take payments: it asks the database, each time."""
 
@@ -98,6 +134,42 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     FAILED_PRECONDITION (a reason per illegal step; AMOUNT_EXCEEDS_CAPTURABLE,
     AMOUNT_EXCEEDS_REFUNDABLE), ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), ABORTED
     (VERSION_MISMATCH, TRANSACTION_ABORTED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
+    """
+    CapturePayment: _aio.UnaryUnaryMultiCallable[_payment_pb2.CapturePaymentRequest, _payment_pb2.CapturePaymentResponse]  # type: ignore[assignment]
+    """Takes what is held, or a part of it. With `final`, what is left is released.
+    Errors: as ProcessPayment; NOT_AUTHORIZED where nothing is held yet.
+    """
+    CancelPayment: _aio.UnaryUnaryMultiCallable[_payment_pb2.CancelPaymentRequest, _payment_pb2.CancelPaymentResponse]  # type: ignore[assignment]
+    """Ends a payment of which nothing is captured, or releases what is left of a hold.
+    Errors: as ProcessPayment.
+    """
+    RefundPayment: _aio.UnaryUnaryMultiCallable[_payment_pb2.RefundPaymentRequest, _payment_pb2.RefundPaymentResponse]  # type: ignore[assignment]
+    """Gives back what was captured, or a part of it. A refund may be pending for days, and may
+    fail after it had succeeded: its own status says so.
+    Errors: as ProcessPayment.
+    """
+    CompletePaymentAction: _aio.UnaryUnaryMultiCallable[_payment_pb2.CompletePaymentActionRequest, _payment_pb2.CompletePaymentActionResponse]  # type: ignore[assignment]
+    """Goes on with an authorization once the customer has done what `Payment.next_action` asked.
+    Errors: as ProcessPayment; ACTION_NOT_REQUIRED where nothing was asked.
+    """
+    GetRefund: _aio.UnaryUnaryMultiCallable[_payment_pb2.GetRefundRequest, _payment_pb2.GetRefundResponse]  # type: ignore[assignment]
+    """Reads one refund as it is now.
+    Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (REFUND_NOT_FOUND), UNAVAILABLE.
+    """
+    ListRefunds: _aio.UnaryUnaryMultiCallable[_payment_pb2.ListRefundsRequest, _payment_pb2.ListRefundsResponse]  # type: ignore[assignment]
+    """Lists a payment's refunds, newest first, a page at a time.
+    Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND), UNAVAILABLE.
+    """
+    ListPaymentEvents: _aio.UnaryUnaryMultiCallable[_payment_pb2.ListPaymentEventsRequest, _payment_pb2.ListPaymentEventsResponse]  # type: ignore[assignment]
+    """Lists a payment's events, oldest first, a page at a time.
+    Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND), UNAVAILABLE.
+    """
+    WatchPayments: _aio.UnaryStreamMultiCallable[_payment_pb2.WatchPaymentsRequest, _payment_pb2.WatchPaymentsResponse]  # type: ignore[assignment]
+    """Streams events of one payment, one customer or all of a merchant, from a cursor or from now.
+    Whoever resumes with the last cursor that they saw misses none and gets none twice. Events of
+    one payment come in the order of its versions; between payments no order is promised.
+    Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND), OUT_OF_RANGE
+    (CURSOR_EXPIRED), RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW), UNAVAILABLE.
     """
     HealthCheck: _aio.UnaryUnaryMultiCallable[_payment_pb2.HealthCheckRequest, _payment_pb2.HealthCheckResponse]  # type: ignore[assignment]
     """Says whether the service can take payments: it asks the database, each time."""
@@ -155,6 +227,90 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         FAILED_PRECONDITION (a reason per illegal step; AMOUNT_EXCEEDS_CAPTURABLE,
         AMOUNT_EXCEEDS_REFUNDABLE), ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), ABORTED
         (VERSION_MISMATCH, TRANSACTION_ABORTED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
+        """
+
+    @_abc_1.abstractmethod
+    def CapturePayment(
+        self,
+        request: _payment_pb2.CapturePaymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_pb2.CapturePaymentResponse, _abc.Awaitable[_payment_pb2.CapturePaymentResponse]]:
+        """Takes what is held, or a part of it. With `final`, what is left is released.
+        Errors: as ProcessPayment; NOT_AUTHORIZED where nothing is held yet.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelPayment(
+        self,
+        request: _payment_pb2.CancelPaymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_pb2.CancelPaymentResponse, _abc.Awaitable[_payment_pb2.CancelPaymentResponse]]:
+        """Ends a payment of which nothing is captured, or releases what is left of a hold.
+        Errors: as ProcessPayment.
+        """
+
+    @_abc_1.abstractmethod
+    def RefundPayment(
+        self,
+        request: _payment_pb2.RefundPaymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_pb2.RefundPaymentResponse, _abc.Awaitable[_payment_pb2.RefundPaymentResponse]]:
+        """Gives back what was captured, or a part of it. A refund may be pending for days, and may
+        fail after it had succeeded: its own status says so.
+        Errors: as ProcessPayment.
+        """
+
+    @_abc_1.abstractmethod
+    def CompletePaymentAction(
+        self,
+        request: _payment_pb2.CompletePaymentActionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_pb2.CompletePaymentActionResponse, _abc.Awaitable[_payment_pb2.CompletePaymentActionResponse]]:
+        """Goes on with an authorization once the customer has done what `Payment.next_action` asked.
+        Errors: as ProcessPayment; ACTION_NOT_REQUIRED where nothing was asked.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRefund(
+        self,
+        request: _payment_pb2.GetRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_pb2.GetRefundResponse, _abc.Awaitable[_payment_pb2.GetRefundResponse]]:
+        """Reads one refund as it is now.
+        Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (REFUND_NOT_FOUND), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRefunds(
+        self,
+        request: _payment_pb2.ListRefundsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_pb2.ListRefundsResponse, _abc.Awaitable[_payment_pb2.ListRefundsResponse]]:
+        """Lists a payment's refunds, newest first, a page at a time.
+        Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPaymentEvents(
+        self,
+        request: _payment_pb2.ListPaymentEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_pb2.ListPaymentEventsResponse, _abc.Awaitable[_payment_pb2.ListPaymentEventsResponse]]:
+        """Lists a payment's events, oldest first, a page at a time.
+        Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchPayments(
+        self,
+        request: _payment_pb2.WatchPaymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_payment_pb2.WatchPaymentsResponse], _abc.AsyncIterator[_payment_pb2.WatchPaymentsResponse]]:
+        """Streams events of one payment, one customer or all of a merchant, from a cursor or from now.
+        Whoever resumes with the last cursor that they saw misses none and gets none twice. Events of
+        one payment come in the order of its versions; between payments no order is promised.
+        Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND), OUT_OF_RANGE
+        (CURSOR_EXPIRED), RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
