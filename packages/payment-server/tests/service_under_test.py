@@ -48,6 +48,24 @@ class Servers:
         request = pb.ProcessPaymentRequest(payment_id=payment_id, action=action, **fields)
         return await self.stub.ProcessPayment(request, metadata=metadata)
 
+    async def ask(self, payment_id: str, action: str, **fields: Any) -> Any:
+        """The call that stands for the action alone."""
+        match action:
+            case "capture":
+                capture = pb.CapturePaymentRequest(payment_id=payment_id, **fields)
+                return await self.stub.CapturePayment(capture)
+            case "cancel":
+                cancel = pb.CancelPaymentRequest(payment_id=payment_id, **fields)
+                return await self.stub.CancelPayment(cancel)
+            case "refund":
+                refund = pb.RefundPaymentRequest(payment_id=payment_id, **fields)
+                return await self.stub.RefundPayment(refund)
+            case "complete":
+                complete = pb.CompletePaymentActionRequest(payment_id=payment_id, **fields)
+                return await self.stub.CompletePaymentAction(complete)
+            case _:
+                return await self.process(payment_id, action, **fields)
+
 
 Start: TypeAlias = Callable[..., AbstractAsyncContextManager[Servers]]
 

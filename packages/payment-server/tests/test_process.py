@@ -92,6 +92,7 @@ async def test_more_than_is_left_names_the_limit(servers: Servers) -> None:
 
 STEPS_TO = {
     Status.CREATED: (),
+    Status.REQUIRES_ACTION: (("process", ""),),
     Status.AUTHORIZED: (("authorize", ""),),
     Status.PARTIALLY_CAPTURED: (("authorize", ""), ("capture", "1")),
     Status.CAPTURED: (("process", ""),),
@@ -104,14 +105,15 @@ STEPS_TO = {
 
 @pytest.mark.parametrize("status", STEPS_TO)
 async def test_every_refused_cell_has_its_reason(servers: Servers, status: Status) -> None:
-    method = "decline:do_not_honor" if status is Status.FAILED else "card"
+    methods = {Status.FAILED: "decline:do_not_honor", Status.REQUIRES_ACTION: "card_3ds"}
+    method = methods.get(status, "card")
     payment_id = (await servers.created(payment_method=method)).payment_id
     for action, amount in STEPS_TO[status]:
         await servers.process(payment_id, action, amount=amount)
     for action in Action:
         if REFUSALS[status, action] == YES:
             continue
-        failed = await refusal(servers.process(payment_id, action))
+        failed = await refusal(servers.ask(payment_id, action))
         assert failed.code is grpc.StatusCode.FAILED_PRECONDITION
         assert failed.reason == REFUSALS[status, action]
         assert failed.metadata["status"] == status

@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from payment_server.store import payments, schema
+from payment_server.store import changes, events, payments, schema
 from payment_server.store.embedded import OWNER_ROLE, SERVICE_ROLE, EmbeddedPostgres
 from payment_server.store.schema import SchemaError
 
@@ -49,16 +49,17 @@ async def test_a_schema_of_another_program_is_refused(
 
 
 STATEMENTS = {
-    name: value
-    for name, value in vars(payments).items()
-    if name.startswith("_") and isinstance(value, str) and "merchant_id" in value
+    f"{module.__name__.rpartition('.')[2]}{name}": value
+    for module in (payments, changes, events)
+    for name, value in vars(module).items()
+    if name.startswith("_") and isinstance(value, str) and " FROM " in value
 }
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
 async def test_every_statement_prepares_against_the_schema(database_url: str, name: str) -> None:
     connection = await asyncpg.connect(database_url)
-    await connection.prepare(STATEMENTS[name] % "" if name == "_LIST" else STATEMENTS[name])
+    await connection.prepare(STATEMENTS[name])
     await connection.close()
 
 

@@ -24,6 +24,7 @@ from payment_server.cache import Cache
 from payment_server.payments import Payments
 from payment_server.processors import Processor
 from payment_server.processors.sandbox import Sandbox
+from payment_server.reading import Reader
 from payment_server.settings import Settings
 from payment_server.store import schema
 from payment_server.store.database import Database
@@ -169,15 +170,19 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
         for part in (cache, probe, database):
             stack.push_async_callback(part.close)
         await database.refuse_unsafe_settings()
-        payments = Payments(database, processor)
-        rpc = RpcServer(Service(payments, is_up), gate)
+        limit_seconds = settings.processor_timeout_ms / 1000
+        payments = Payments(database, processor, processor_limit_seconds=limit_seconds)
+        reader = Reader(database)
+        rpc = RpcServer(Service(payments, reader, is_up), gate)
         stack.push_async_callback(rpc.stop, CLOSE_GRACE_SECONDS)
         grpc_port = await _listening(rpc.start(settings.host, settings.grpc_port), "GRPC")
 
         from payment_server.api.http import build_http_app
         from payment_server.api.http_server import HttpServer
 
-        http = HttpServer(build_http_app(payments, gate, is_up=is_up, redis_state=cache.state))
+        http = HttpServer(
+            build_http_app(payments, reader, gate, is_up=is_up, redis_state=cache.state)
+        )
         stack.push_async_callback(http.stop, CLOSE_GRACE_SECONDS)
         http_port = await _listening(http.start(settings.host, settings.http_port), "HTTP")
 
@@ -188,15 +193,23 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
             if databases.embedded is not None:
                 database.writable = databases.embedded.has_room()
 
-        async def resume() -> None:
-            await workers.resume_unfinished(database, payments)
+        async def look_up() -> None:
+            await workers.look_up_due(database, payments, 2 * limit_seconds)
+
+        async def lapse() -> None:
+            await workers.lapse_due(database, payments)
+
+        async def prune() -> None:
+            await workers.prune_answers(database)
 
         await watch_health()
         try:
             async with workers.beside(
                 ("health", watch_health, workers.HEALTH_PAUSE_SECONDS),
                 ("room", watch_room, workers.ROOM_PAUSE_SECONDS),
-                ("resume", resume, workers.RESUME_PAUSE_SECONDS),
+                ("look-up", look_up, workers.LOOK_UP_PAUSE_SECONDS),
+                ("lapse", lapse, workers.LAPSE_PAUSE_SECONDS),
+                ("prune", prune, workers.PRUNE_PAUSE_SECONDS),
             ):
                 yield Address(grpc_port, http_port)
         finally:

@@ -8,24 +8,29 @@ crash or a lost reply leaves between the phases, `resume` finishes.
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from payment_server.domain import ids, paging
+from payment_server.domain import ids, step
 from payment_server.domain.card_data import refuse_card_data
-from payment_server.domain.commands import CreatePayment, ListPayments, ProcessPayment
+from payment_server.domain.commands import (
+    CreatePayment,
+    ProcessPayment,
+)
 from payment_server.domain.errors import (
     IdempotencyKeyReused,
+    InvalidRequest,
     OutcomeUnknown,
     Overloaded,
     PaymentNotFound,
     ProcessorUnreachable,
     TransactionAborted,
     Unavailable,
+    Violation,
 )
 from payment_server.domain.idempotency import Replay, fingerprint
 from payment_server.domain.operation import (
@@ -33,15 +38,15 @@ from payment_server.domain.operation import (
     Operation,
     OperationKind,
     OperationStatus,
+    RefundStatus,
     Verdict,
-    begin,
-    settle,
 )
 from payment_server.domain.payment import Payment
 from payment_server.processors import Processor
+from payment_server.store import changes
 from payment_server.store import payments as store
 from payment_server.store.database import Database
-from payment_server.store.rows import Key
+from payment_server.store.rows import BoundKey, Key
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +65,16 @@ CHANGES_LIMIT: Final = 8_192
 """Changes under way at once, those included whose callers have left: as many as calls may be."""
 
 PROCESSOR_LIMIT_SECONDS: Final = 5.0
-"""Longer than processors take; whoever waits at a till has given up by then."""
+"""Longer than processors take; whoever waits at a till has given up by then. An operation is left
+to who began it for twice as long: the call to the processor, and as much again for the booking."""
 
-LEASE_SECONDS: Final = 2 * PROCESSOR_LIMIT_SECONDS
-"""How long an operation is left to who began it: its call to the processor, and as much again for
-the booking."""
+LOOK_UP_PAUSE_SECONDS: Final = 0.5
+LOOK_UP_PAUSE_LIMIT_SECONDS: Final = 3600.0
+"""A processor that has not decided is asked again after a pause as long as it has had so far:
+soon where it is quick, and each hour where it takes days."""
+
+ANSWER_KEPT_SECONDS: Final = 7 * 24 * 3600.0
+"""For how long a replay has the very bytes of the first answer: longer than callers retry."""
 
 TWIN_WAIT_SECONDS: Final = 5.0
 """How long a repeated request waits for the first one's outcome, as long as that one may take."""
@@ -91,13 +101,6 @@ class Outcome(msgspec.Struct, frozen=True):
     replay: Replay = Replay.NO
 
 
-class Page(msgspec.Struct, frozen=True):
-    """Some payments, newest first; the token is empty on the last page."""
-
-    payments: tuple[Payment, ...]
-    next_page_token: str
-
-
 class Payments:
     """The payment service, whatever wire its callers use.
 
@@ -105,9 +108,20 @@ class Payments:
     OutcomeUnknown.
     """
 
-    def __init__(self, database: Database, processor: Processor) -> None:
+    def __init__(
+        self,
+        database: Database,
+        processor: Processor,
+        *,
+        processor_limit_seconds: float = PROCESSOR_LIMIT_SECONDS,
+        on_change: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`on_change` hears whose payment has changed, once it is stored."""
         self._database = database
         self._processor = processor
+        self._processor_limit_seconds = processor_limit_seconds
+        self._lease_seconds = 2 * processor_limit_seconds
+        self._on_change = on_change
         self._running: set[asyncio.Task[Any]] = set()
 
     async def create(self, caller: Caller, command: CreatePayment) -> Outcome:
@@ -117,6 +131,8 @@ class Payments:
         """
         command = self._accepted(command)
         payment_id = ids.new_id()
+        created_at = ids.time_of(payment_id)
+        await self._refuse_past_deadline(caller, command, created_at)
         payment = Payment(
             payment_id=payment_id,
             merchant_id=caller.merchant_id,
@@ -128,47 +144,27 @@ class Payments:
             currency=command.currency.code,
             exponent=command.currency.exponent,
             amount_minor=command.amount_minor,
-            created_at=ids.time_of(payment_id),
-            updated_at=ids.time_of(payment_id),
+            created_at=created_at,
+            updated_at=created_at,
+            expires_at=command.expires_at,
+            lapses_at=command.expires_at,
         )
         key = _key(caller, command)
         bound = await store.create(self._database, payment, key)
-        if key is None or bound is None:
-            return Outcome(payment)
-        if bound.fingerprint != key.fingerprint:
-            raise IdempotencyKeyReused
-        if bound.payment_id == payment_id:
-            return Outcome(payment)
-        if bound.answer is not None:
-            return Outcome(bound.answer.payment, replay=Replay.YES)
-        return Outcome(await self.get(caller, bound.payment_id), replay=Replay.RECONSTRUCTED)
+        if key is not None and bound is not None:
+            if bound.fingerprint != key.fingerprint:
+                raise IdempotencyKeyReused
+            if bound.payment_id != payment_id:
+                return await self._created_before(caller, bound)
+        self._on_change(caller.merchant_id)
+        return Outcome(payment)
 
-    async def get(self, caller: Caller, payment_id: str) -> Payment:
-        """Reads a payment as it is now. Raises PaymentNotFound."""
-        known = ids.canonical(payment_id)
-        payment = known and await store.get(self._database, caller.merchant_id, known)
-        if not payment:
-            raise PaymentNotFound(payment_id)
-        return payment
+    async def change(self, caller: Caller, wish: ProcessPayment) -> Outcome:
+        """Moves a payment on: processes, authorizes, captures, cancels, refunds or completes it.
 
-    async def list_page(self, caller: Caller, wish: ListPayments) -> Page:
-        """Reads a page of payments. Raises InvalidRequest for a token of another list."""
-        below = paging.read_token(wish) or ids.HIGHEST
-        if wish.created_before is not None:
-            below = min(below, ids.lowest_at(wish.created_before))
-        from_ = ids.LOWEST if wish.created_from is None else ids.lowest_at(wish.created_from)
-        found = await store.list_page(
-            self._database, caller.merchant_id, wish, below=below, from_=from_
-        )
-        shown = found[: wish.page_size]
-        more = len(found) > len(shown)
-        return Page(tuple(shown), paging.token_after(wish, shown[-1].payment_id) if more else "")
-
-    async def process(self, caller: Caller, wish: ProcessPayment) -> Outcome:
-        """Moves a payment on. A decline is an outcome, and so is an operation that is pending.
-
-        Raises InvalidRequest, CardDataRejected, PaymentNotFound, IllegalStep, AmountTooLarge,
-        IdempotencyKeyReused, VersionMismatch, TransactionAborted, ProcessorUnreachable.
+        A decline is an outcome, and so is an operation that is pending. Raises InvalidRequest,
+        CardDataRejected, PaymentNotFound, IllegalStep, AmountTooLarge, IdempotencyKeyReused,
+        VersionMismatch, TransactionAborted, ProcessorUnreachable.
         """
         wish = self._accepted(wish)
         payment_id = ids.canonical(wish.payment_id)
@@ -182,7 +178,8 @@ class Payments:
         return await asyncio.shield(self._spawn(self._change(caller, wish, key)))
 
     async def resume(self, operation: Operation) -> None:
-        """Finishes an operation that somebody began and did not finish.
+        """Finishes an operation that somebody began and did not finish, or looks again at a
+        refund that may still fail.
 
         The processor is asked what became of it; if it never heard of it, it is asked to do it,
         under the same id.
@@ -195,8 +192,11 @@ class Payments:
         )
         if found.payment is None or found.operation != operation:
             return  # finished meanwhile
-        async with asyncio.timeout(PROCESSOR_LIMIT_SECONDS):
+        async with asyncio.timeout(self._processor_limit_seconds):
             verdict = await self._processor.look_up(found.payment, operation)
+        if operation.status is not OperationStatus.PENDING:
+            await self._look_again(operation, verdict)
+            return
         if verdict is None:
             verdict = await self._ask(found.payment, operation)
         outcome = await self._book(found.payment, operation, verdict)
@@ -206,6 +206,12 @@ class Payments:
             operation.payment_id,
             outcome.operation and outcome.operation.status,
         )
+
+    async def lapse(self, payment: Payment) -> None:
+        """Ends what time has ended: a deadline, a challenge or a hold. Whoever comes first wins."""
+        change = step.lapse(payment, _now(payment))
+        if await changes.lapse(self._database, payment, change):
+            self._on_change(payment.merchant_id)
 
     async def drain(self, limit_seconds: float) -> None:
         """Waits for the operations under way; what is not done by then is for `resume`."""
@@ -220,6 +226,24 @@ class Payments:
         refuse_card_data(command)
         return command
 
+    async def _refuse_past_deadline(
+        self, caller: Caller, command: CreatePayment, now: datetime
+    ) -> None:
+        """A deadline is to come; unless the payment was recorded before, and this is a replay."""
+        if command.expires_at is None or command.expires_at > now:
+            return
+        found = await self._find(caller, ids.LOWEST, ids.LOWEST)
+        if found.key is None:
+            raise InvalidRequest([Violation("expires_at", "must be a time that is to come")])
+
+    async def _created_before(self, caller: Caller, bound: BoundKey) -> Outcome:
+        if bound.answer is not None:
+            return Outcome(bound.answer.payment, replay=Replay.YES)
+        payment = await store.get(self._database, caller.merchant_id, bound.payment_id)
+        if payment is None:
+            raise LookupError(f"payment {bound.payment_id} is gone")
+        return Outcome(payment, replay=Replay.RECONSTRUCTED)
+
     async def _change(self, caller: Caller, wish: ProcessPayment, key: Key | None) -> Outcome:
         """Phase 1, the call, and phase 2."""
         operation_id = ids.new_id()
@@ -231,17 +255,18 @@ class Payments:
                 raise PaymentNotFound(wish.payment_id)
             if found.operation is not None:  # stored by a round whose reply was lost
                 return await self._carry_out(found.payment, found.operation)
-            step = begin(
+            begun = step.begin(
                 found.payment,
                 wish,
                 operation_id=operation_id,
                 idempotency_key=caller.idempotency_key,
                 now=_now(found.payment),
             )
-            if await store.begin(
-                self._database, found.payment, step, key, lease_seconds=LEASE_SECONDS
+            if await changes.begin(
+                self._database, found.payment, begun, key, lease_seconds=self._lease_seconds
             ):
-                return await self._carry_out(step.payment, step.operation)
+                self._on_change(caller.merchant_id)
+                return await self._carry_out(begun.payment, begun.operation)
             await _pause_after(round_)
         if (await self._find(caller, wish.payment_id, operation_id, again=True)).operation:
             raise OutcomeUnknown(repeatable=key is not None)
@@ -309,9 +334,10 @@ class Payments:
             OperationKind.CAPTURE: self._processor.capture,
             OperationKind.CANCEL: self._processor.cancel,
             OperationKind.REFUND: self._processor.refund,
+            OperationKind.COMPLETE: self._processor.complete,
         }[operation.kind]
         try:
-            async with asyncio.timeout(PROCESSOR_LIMIT_SECONDS):
+            async with asyncio.timeout(self._processor_limit_seconds):
                 return await ask(payment, operation)
         except TimeoutError:
             return UNKNOWN
@@ -319,11 +345,18 @@ class Payments:
     async def _book(self, payment: Payment, operation: Operation, verdict: Verdict) -> Outcome:
         """Phase 2: the outcome and the answer, on whatever version the payment has by now."""
         if verdict.status is OperationStatus.PENDING:
+            await self._look_up_later(operation)
             return Outcome(payment, operation)
+        recheck_seconds = None
+        if verdict.recheck_at is not None:
+            recheck_seconds = (verdict.recheck_at - datetime.now(UTC)).total_seconds()
         for round_ in range(BOOKING_ROUNDS_LIMIT):
-            step = settle(payment, operation, verdict, _now(payment))
-            if await store.settle(self._database, payment, step):
-                return Outcome(step.payment, step.operation)
+            settled = step.settle(payment, operation, verdict, _now(payment))
+            if await changes.settle(
+                self._database, payment, settled, recheck_seconds=recheck_seconds
+            ):
+                self._on_change(payment.merchant_id)
+                return Outcome(settled.payment, settled.operation)
             found = await store.find(
                 self._database,
                 operation.merchant_id,
@@ -338,6 +371,38 @@ class Payments:
             if found.operation.status is not OperationStatus.PENDING:
                 return Outcome(found.payment, found.operation)
             payment = found.payment
+            await _pause_after(round_)
+        raise TransactionAborted
+
+    async def _look_up_later(self, operation: Operation) -> None:
+        age_seconds = (datetime.now(UTC) - operation.created_at).total_seconds()
+        pause = min(max(age_seconds, LOOK_UP_PAUSE_SECONDS), LOOK_UP_PAUSE_LIMIT_SECONDS)
+        await changes.look_up_again_in(self._database, operation, pause)
+
+    async def _look_again(self, operation: Operation, verdict: Verdict | None) -> None:
+        """A refund that had succeeded: it stands, may still fail, or has failed after all."""
+        if verdict is not None and verdict.status is OperationStatus.FAILED:
+            await self._reverse(operation, verdict)
+        elif verdict is not None and verdict.recheck_at is not None:
+            await self._look_up_later(operation)
+        else:
+            await changes.look_up_again_in(self._database, operation, None)
+
+    async def _reverse(self, operation: Operation, verdict: Verdict) -> None:
+        for round_ in range(BOOKING_ROUNDS_LIMIT):
+            payment = await store.get(self._database, operation.merchant_id, operation.payment_id)
+            # Read after the payment, so that a version that still holds has seen no reversal.
+            refund = await store.get_refund(
+                self._database, operation.merchant_id, operation.operation_id
+            )
+            if payment is None or refund is None:
+                raise LookupError(f"refund {operation.operation_id} is gone")
+            if refund.status is not RefundStatus.SUCCEEDED:
+                return
+            change = step.reverse(payment, refund, verdict, _now(payment))
+            if await changes.reverse(self._database, payment, change, refund, verdict):
+                self._on_change(payment.merchant_id)
+                return
             await _pause_after(round_)
         raise TransactionAborted
 

@@ -19,6 +19,9 @@ _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _PORT_LIMIT: Final = 65_535
 _CONNECTIONS_LIMIT: Final = 100  # what PostgreSQL accepts by default, for all its clients together
 _LATENCY_LIMIT_MS: Final = 4_000  # a processor that takes 5 s is not waited for
+_TIMEOUT_LIMITS_MS: Final = (100, 60_000)  # no processor is quicker, no caller waits longer
+_YEAR_SECONDS: Final = 365 * 24 * 3600
+_DAY_MS: Final = 24 * 3600 * 1000
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 Value = TypeVar("Value")
@@ -40,7 +43,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_connections: int
     redis_url: str | None
     processor: str | None
+    processor_timeout_ms: int
     sandbox_latency_ms: int
+    sandbox_settle_ms: int
+    sandbox_hold_seconds: int
+    sandbox_challenge_seconds: int
     host: str
     grpc_port: int
     http_port: int
@@ -75,7 +82,17 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         ),
         redis_url=reader.text("REDIS_URL", _url("redis", "rediss", "unix")),
         processor=reader.text("PAYMENT_PROCESSOR", _one_of(PROCESSORS)),
+        processor_timeout_ms=reader.number(
+            "PAYMENT_PROCESSOR_TIMEOUT_MS", 5_000, *_TIMEOUT_LIMITS_MS
+        ),
         sandbox_latency_ms=reader.number("PAYMENT_SANDBOX_LATENCY_MS", 0, 0, _LATENCY_LIMIT_MS),
+        sandbox_settle_ms=reader.number("PAYMENT_SANDBOX_SETTLE_MS", 5_000, 0, _DAY_MS),
+        sandbox_hold_seconds=reader.number(
+            "PAYMENT_SANDBOX_HOLD_SECONDS", 7 * 24 * 3600, 1, _YEAR_SECONDS
+        ),
+        sandbox_challenge_seconds=reader.number(
+            "PAYMENT_SANDBOX_CHALLENGE_SECONDS", 900, 1, _YEAR_SECONDS
+        ),
         host=reader.text("PAYMENT_HOST", str) or "127.0.0.1",
         grpc_port=reader.number("PAYMENT_GRPC_PORT", 50051, 0, _PORT_LIMIT),
         http_port=reader.number("PAYMENT_HTTP_PORT", 8000, 0, _PORT_LIMIT),

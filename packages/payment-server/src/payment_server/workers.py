@@ -7,14 +7,19 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from payment_server.domain.errors import PaymentServiceError
-from payment_server.payments import LEASE_SECONDS, Payments
+from payment_server.payments import ANSWER_KEPT_SECONDS, Payments
+from payment_server.store import changes
 from payment_server.store import payments as store
 from payment_server.store.database import Database
 
 log = logging.getLogger(__name__)
 
-RESUME_PAUSE_SECONDS: Final = 1.0  # a caller that waits for a lost outcome asks about as often
-RESUME_BATCH: Final = 20  # so many at once cannot crowd out the calls
+LOOK_UP_PAUSE_SECONDS: Final = 0.5  # a caller that waits for a lost outcome asks about as often
+LOOK_UP_BATCH: Final = 20  # so many at once cannot crowd out the calls
+LAPSE_PAUSE_SECONDS: Final = 1.0  # nobody minds a second on a deadline
+LAPSE_BATCH: Final = 200  # about as many as are written within the pause
+PRUNE_PAUSE_SECONDS: Final = 600.0  # a week is not shorter for ten minutes
+PRUNE_BATCH: Final = 1_000  # rows locked for some milliseconds
 HEALTH_PAUSE_SECONDS: Final = 1.0  # load balancers look every few seconds
 ROOM_PAUSE_SECONDS: Final = 1.0  # a disk fills a reserve of hundreds of MiB in no less
 STOP_LIMIT_SECONDS: Final = 1.0  # a loop ends where it awaits, and all of them do
@@ -34,24 +39,39 @@ async def beside(*loops: tuple[str, Once, float]) -> AsyncIterator[None]:
         await asyncio.wait(tasks, timeout=STOP_LIMIT_SECONDS)
 
 
-async def resume_unfinished(database: Database, payments: Payments) -> None:
-    """Finishes what crashes and lost replies left between the phases, a batch after the other."""
+async def look_up_due(database: Database, payments: Payments, lease_seconds: float) -> None:
+    """Finishes what crashes and lost replies left between the phases, and asks again where the
+    processor has not decided; a batch after the other."""
     is_full = True
     while is_full:
-        unfinished = await store.claim_unfinished(
-            database, lease_seconds=LEASE_SECONDS, limit=RESUME_BATCH
-        )
-        is_full = len(unfinished) == RESUME_BATCH
+        due = await changes.claim_due(database, lease_seconds=lease_seconds, limit=LOOK_UP_BATCH)
+        is_full = len(due) == LOOK_UP_BATCH
         results = await asyncio.gather(
-            *(payments.resume(each) for each in unfinished), return_exceptions=True
+            *(payments.resume(each) for each in due), return_exceptions=True
         )
-        for operation, result in zip(unfinished, results, strict=True):
+        for operation, result in zip(due, results, strict=True):
             if isinstance(result, BaseException):
                 log.warning(
-                    "operation %s stays pending: %s",
+                    "operation %s is to be looked up again: %s",
                     operation.operation_id,
                     type(result).__name__,
                 )
+
+
+async def lapse_due(database: Database, payments: Payments) -> None:
+    """Ends deadlines, challenges and holds whose time is up; what is left is for the next time."""
+    for payment in await changes.lapsed(database, limit=LAPSE_BATCH):
+        await payments.lapse(payment)
+
+
+async def prune_answers(database: Database) -> None:
+    """Forgets old answers; their keys stay bound."""
+    is_full = True
+    while is_full:
+        pruned = await store.prune_answers(
+            database, older_than_seconds=ANSWER_KEPT_SECONDS, limit=PRUNE_BATCH
+        )
+        is_full = pruned == PRUNE_BATCH
 
 
 async def _forever(name: str, once: Once, pause_seconds: float) -> None:

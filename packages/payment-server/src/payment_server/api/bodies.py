@@ -10,7 +10,8 @@ from payment_server.domain import commands
 from payment_server.domain.commands import CreatePayment, ProcessPayment
 from payment_server.domain.operation import Operation, OperationKind, OperationStatus
 from payment_server.domain.payment import Action, Advice, CaptureMethod, Decline, Payment, Status
-from payment_server.payments import Outcome, Page
+from payment_server.payments import Outcome
+from payment_server.reading import Page
 
 Amount = Annotated[str, Meta(description="A decimal string, never a number.", examples=["10.00"])]
 Time = Annotated[str, Meta(description="RFC 3339 in UTC.", examples=["2026-11-23T08:15:00.000Z"])]
@@ -191,10 +192,10 @@ def processed_body(outcome: Outcome) -> ProcessedBody:
     )
 
 
-def page_body(page: Page) -> PageBody:
+def page_body(page: Page[Payment]) -> PageBody:
     """A page as JSON says it."""
     return PageBody(
-        payments=tuple(payment_body(each) for each in page.payments),
+        payments=tuple(payment_body(each) for each in page.items),
         next_page_token=page.next_page_token,
     )
 

@@ -22,6 +22,7 @@ from payment_server.domain.errors import (
     OutcomeUnknown,
     PaymentNotFound,
     PaymentServiceError,
+    RefundNotFound,
     Violation,
 )
 
@@ -32,6 +33,11 @@ VIOLATIONS_LIMIT: Final = 20
 8 KiB."""
 
 MESSAGE_LIMIT: Final = 500
+
+_RESOURCES: Final = {
+    "PAYMENT_NOT_FOUND": "payment.v1.Payment",
+    "REFUND_NOT_FOUND": "payment.v1.Refund",
+}
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +66,8 @@ class Fault(msgspec.Struct, frozen=True):
     request_id: str
     facts: dict[str, str]
     violations: tuple[Violation, ...] = ()
-    payment_id: str = ""
+    subject: str = ""
+    """The id of what the failure is about."""
     retry_after_seconds: float | None = None
 
 
@@ -81,9 +88,19 @@ def describe(error: Exception, request_id: str) -> Fault:
         request_id=request_id,
         facts=dict(error.facts()),
         violations=error.violations[:VIOLATIONS_LIMIT] if isinstance(error, InvalidRequest) else (),
-        payment_id=error.payment_id if isinstance(error, IllegalStep | PaymentNotFound) else "",
+        subject=_subject_of(error),
         retry_after_seconds=error.retry_after_seconds,
     )
+
+
+def _subject_of(error: PaymentServiceError) -> str:
+    match error:
+        case IllegalStep() | PaymentNotFound():
+            return error.payment_id
+        case RefundNotFound():
+            return error.refund_id
+        case _:
+            return ""
 
 
 def status_code(fault: Fault) -> grpc.StatusCode:
@@ -135,12 +152,12 @@ def _details(fault: Fault) -> list[Message]:
         details.append(bad_request)
     if fault.row.code == "FAILED_PRECONDITION":
         failure = error_details_pb2.PreconditionFailure()
-        failure.violations.add(type=reason, subject=fault.payment_id, description=fault.message)
+        failure.violations.add(type=reason, subject=fault.subject, description=fault.message)
         details.append(failure)
     if fault.row.code == "NOT_FOUND":
         details.append(
             error_details_pb2.ResourceInfo(
-                resource_type="payment.v1.Payment", resource_name=fault.payment_id
+                resource_type=_RESOURCES[reason], resource_name=fault.subject
             )
         )
     if fault.retry_after_seconds is not None:

@@ -39,6 +39,7 @@ from payment_server.domain.errors import (
     Violation,
 )
 from payment_server.payments import Payments
+from payment_server.reading import Reader
 
 HttpRequest = Request[Any, Any, State]
 
@@ -56,6 +57,7 @@ _MISSING_FIELD: Final = re.compile(r"Object missing required field `(?P<name>\w+
 
 def build_http_app(
     payments: Payments,
+    reader: Reader,
     gate: Gate,
     *,
     is_up: Callable[[], Awaitable[bool]],
@@ -104,7 +106,10 @@ def build_http_app(
     api = Router(
         "/",
         route_handlers=[PaymentsController],
-        dependencies={"payments": Provide(lambda: payments, sync_to_thread=False)},
+        dependencies={
+            "payments": Provide(lambda: payments, sync_to_thread=False),
+            "reader": Provide(lambda: reader, sync_to_thread=False),
+        },
         middleware=[lambda app: _gated(app, gate)],
     )
     app = Litestar(

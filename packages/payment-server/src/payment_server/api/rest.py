@@ -29,6 +29,7 @@ from payment_server.domain.idempotency import Replay, key_of
 from payment_server.domain.operation import OperationStatus
 from payment_server.domain.payment import Status
 from payment_server.payments import Caller, Outcome, Payments
+from payment_server.reading import Reader
 
 HttpRequest = Request[Any, Any, State]
 
@@ -114,7 +115,7 @@ class PaymentsController(Controller):
     async def list_page(  # one argument per documented query parameter
         self,
         request: HttpRequest,
-        payments: NamedDependency[Payments],
+        reader: NamedDependency[Reader],
         merchant_id: NamedDependency[str],
         customer_id: FromQuery[str] = "",
         status: FromQuery[Status | None] = None,
@@ -137,7 +138,7 @@ class PaymentsController(Controller):
             page_size=page_size,
             page_token=page_token,
         )
-        return page_body(await payments.list_page(Caller(merchant_id), wish))
+        return page_body(await reader.list_page(merchant_id, wish))
 
     @get(
         "/{payment_id:str}",
@@ -147,7 +148,7 @@ class PaymentsController(Controller):
     )
     async def read(
         self,
-        payments: NamedDependency[Payments],
+        reader: NamedDependency[Reader],
         merchant_id: NamedDependency[str],
         payment_id: FromPath[str],
     ) -> PaymentBody:
@@ -156,7 +157,7 @@ class PaymentsController(Controller):
         Errors: 404 PAYMENT_NOT_FOUND; 503.
         """
         payment_id = commands.get_payment(payment_id)
-        return payment_body(await payments.get(Caller(merchant_id), payment_id))
+        return payment_body(await reader.get(merchant_id, payment_id))
 
     @post(
         "/{payment_id:str}/process",
@@ -186,7 +187,7 @@ class PaymentsController(Controller):
         """
         wish = data or ProcessPaymentBody()
         caller = Caller(merchant_id, key_of(wish.idempotency_key, *keys))
-        outcome = await payments.process(caller, wish.command(payment_id))
+        outcome = await payments.change(caller, wish.command(payment_id))
         operation = outcome.operation
         pending = operation is not None and operation.status is OperationStatus.PENDING
         return Response(

@@ -1,4 +1,4 @@
-"""The service on gRPC: the five methods, and the guard that every call passes.
+"""The service on gRPC: the methods, and the guard that every call passes.
 
 Handlers get and give bytes, so that what cannot be parsed is our own error, and nothing that goes
 wrong inside reaches a caller in gRPC's words.
@@ -21,6 +21,7 @@ from payment_server.domain import commands, ids
 from payment_server.domain.errors import MalformedRequest, MessageTooLarge
 from payment_server.domain.idempotency import Replay, key_of
 from payment_server.payments import Caller, Payments
+from payment_server.reading import Reader
 
 SERVICE: Final = "payment.v1.PaymentService"
 REQUEST_LIMIT_BYTES: Final = 64 * 1024  # the largest honest request has half as many
@@ -41,10 +42,15 @@ class Call(msgspec.Struct, frozen=True):
     keys: tuple[str, ...]
     patience_seconds: float | None
 
-    def caller(self, *, key: str = "") -> Caller:
+    @property
+    def merchant_id(self) -> str:
+        """Whose payments; raises InvalidRequest for what no merchant is called."""
+        return commands.merchant_id(self.merchant)
+
+    def caller(self, *, key: str) -> Caller:
         """Who asks. Raises InvalidRequest for a bad merchant or key, or two keys that differ."""
         return Caller(
-            merchant_id=commands.merchant_id(self.merchant),
+            merchant_id=self.merchant_id,
             idempotency_key=key_of(key, *self.keys),
             patience_seconds=self.patience_seconds,
         )
@@ -53,8 +59,11 @@ class Call(msgspec.Struct, frozen=True):
 class Service:
     """The methods of payment.v1.PaymentService."""
 
-    def __init__(self, payments: Payments, is_up: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(
+        self, payments: Payments, reader: Reader, is_up: Callable[[], Awaitable[bool]]
+    ) -> None:
         self._payments = payments
+        self._reader = reader
         self._is_up = is_up
 
     async def create(
@@ -68,20 +77,69 @@ class Service:
         self, call: Call, request: pb.GetPaymentRequest
     ) -> tuple[pb.GetPaymentResponse, Replay]:
         payment_id = commands.get_payment(request.payment_id)
-        return wire.read(await self._payments.get(call.caller(), payment_id)), Replay.NO
+        return wire.read(await self._reader.get(call.merchant_id, payment_id)), Replay.NO
 
     async def list_page(
         self, call: Call, request: pb.ListPaymentsRequest
     ) -> tuple[pb.ListPaymentsResponse, Replay]:
-        page = await self._payments.list_page(call.caller(), wire.list_command(request))
+        page = await self._reader.list_page(call.merchant_id, wire.list_command(request))
         return wire.listed(page), Replay.NO
 
     async def process(
         self, call: Call, request: pb.ProcessPaymentRequest
     ) -> tuple[pb.ProcessPaymentResponse, Replay]:
         caller = call.caller(key=request.idempotency_key)
-        outcome = await self._payments.process(caller, wire.process_command(request))
+        outcome = await self._payments.change(caller, wire.process_command(request))
         return wire.processed(outcome), outcome.replay
+
+    async def capture(
+        self, call: Call, request: pb.CapturePaymentRequest
+    ) -> tuple[pb.CapturePaymentResponse, Replay]:
+        caller = call.caller(key=request.idempotency_key)
+        outcome = await self._payments.change(caller, wire.capture_command(request))
+        return wire.captured(outcome), outcome.replay
+
+    async def cancel(
+        self, call: Call, request: pb.CancelPaymentRequest
+    ) -> tuple[pb.CancelPaymentResponse, Replay]:
+        caller = call.caller(key=request.idempotency_key)
+        outcome = await self._payments.change(caller, wire.cancel_command(request))
+        return wire.canceled(outcome), outcome.replay
+
+    async def refund(
+        self, call: Call, request: pb.RefundPaymentRequest
+    ) -> tuple[pb.RefundPaymentResponse, Replay]:
+        caller = call.caller(key=request.idempotency_key)
+        outcome = await self._payments.change(caller, wire.refund_command(request))
+        return wire.refunded(outcome), outcome.replay
+
+    async def complete(
+        self, call: Call, request: pb.CompletePaymentActionRequest
+    ) -> tuple[pb.CompletePaymentActionResponse, Replay]:
+        caller = call.caller(key=request.idempotency_key)
+        outcome = await self._payments.change(caller, wire.complete_command(request))
+        return wire.completed(outcome), outcome.replay
+
+    async def get_refund(
+        self, call: Call, request: pb.GetRefundRequest
+    ) -> tuple[pb.GetRefundResponse, Replay]:
+        refund_id = commands.get_refund(request.refund_id)
+        refund = await self._reader.get_refund(call.merchant_id, refund_id)
+        return pb.GetRefundResponse(refund=wire.refund_message(refund)), Replay.NO
+
+    async def list_refunds(
+        self, call: Call, request: pb.ListRefundsRequest
+    ) -> tuple[pb.ListRefundsResponse, Replay]:
+        wish = wire.refunds_command(request)
+        return wire.refunds_listed(
+            await self._reader.list_refunds(call.merchant_id, wish)
+        ), Replay.NO
+
+    async def list_events(
+        self, call: Call, request: pb.ListPaymentEventsRequest
+    ) -> tuple[pb.ListPaymentEventsResponse, Replay]:
+        wish = wire.events_command(request)
+        return wire.events_listed(await self._reader.list_events(call.merchant_id, wish)), Replay.NO
 
     async def health(
         self, _call: Call, _request: pb.HealthCheckRequest
@@ -98,6 +156,13 @@ def handlers(service: Service, gate: Gate) -> "dict[str, grpc.RpcMethodHandler[A
         "GetPayment": _guarded(gate, pb.GetPaymentRequest, service.get),
         "ListPayments": _guarded(gate, pb.ListPaymentsRequest, service.list_page),
         "ProcessPayment": _guarded(gate, pb.ProcessPaymentRequest, service.process),
+        "CapturePayment": _guarded(gate, pb.CapturePaymentRequest, service.capture),
+        "CancelPayment": _guarded(gate, pb.CancelPaymentRequest, service.cancel),
+        "RefundPayment": _guarded(gate, pb.RefundPaymentRequest, service.refund),
+        "CompletePaymentAction": _guarded(gate, pb.CompletePaymentActionRequest, service.complete),
+        "GetRefund": _guarded(gate, pb.GetRefundRequest, service.get_refund),
+        "ListRefunds": _guarded(gate, pb.ListRefundsRequest, service.list_refunds),
+        "ListPaymentEvents": _guarded(gate, pb.ListPaymentEventsRequest, service.list_events),
         "HealthCheck": _guarded(gate, pb.HealthCheckRequest, service.health),
     }
     return {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}

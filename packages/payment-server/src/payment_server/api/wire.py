@@ -6,15 +6,30 @@ Raises InvalidRequest for what the domain cannot take; decides nothing itself.
 from datetime import UTC, datetime
 from typing import Final, Literal
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from payment.v1 import payment_pb2 as pb
 from payment_server.domain import commands
-from payment_server.domain.commands import CreatePayment, ListPayments, ProcessPayment
+from payment_server.domain.commands import (
+    CreatePayment,
+    ListOfPayment,
+    ListPayments,
+    ProcessPayment,
+    WatchPayments,
+)
 from payment_server.domain.errors import InvalidRequest, Violation
-from payment_server.domain.operation import Operation, OperationKind, OperationStatus
+from payment_server.domain.events import Event
+from payment_server.domain.operation import (
+    OperationKind,
+    OperationStatus,
+    Refund,
+    RefundStatus,
+    refund_of,
+)
 from payment_server.domain.payment import Advice, CaptureMethod, Decline, Payment, Status
-from payment_server.payments import Outcome, Page
+from payment_server.payments import Outcome
+from payment_server.reading import Page
 
 _STATUSES: Final = {
     status: pb.PaymentStatus.Value(f"PAYMENT_STATUS_{status.name}") for status in Status
@@ -32,6 +47,9 @@ _OPERATION_STATUSES: Final = {
     status: pb.OperationStatus.Value(f"OPERATION_STATUS_{status.name}")
     for status in OperationStatus
 }
+_REFUND_STATUSES: Final = {
+    status: pb.RefundStatus.Value(f"REFUND_STATUS_{status.name}") for status in RefundStatus
+}
 _STATUS_OF: Final = {number: status for status, number in _STATUSES.items()}
 _CAPTURE_METHOD_OF: Final = {number: method for method, number in _CAPTURE_METHODS.items()}
 
@@ -48,6 +66,7 @@ def create_command(request: pb.CreatePaymentRequest) -> CreatePayment:
         capture_method=_CAPTURE_METHOD_OF.get(request.capture_method, CaptureMethod.AUTOMATIC),
         description=request.description,
         metadata=request.metadata,
+        expires_at=_moment(request, "expires_at"),
     )
 
 
@@ -59,6 +78,72 @@ def process_command(request: pb.ProcessPaymentRequest) -> ProcessPayment:
         amount=request.amount,
         payment_method=request.payment_method,
         expected_version=request.expected_version,
+    )
+
+
+def capture_command(request: pb.CapturePaymentRequest) -> ProcessPayment:
+    """Raises InvalidRequest."""
+    return commands.capture_payment(
+        payment_id=request.payment_id,
+        amount=request.amount,
+        final=request.final,
+        expected_version=request.expected_version,
+    )
+
+
+def cancel_command(request: pb.CancelPaymentRequest) -> ProcessPayment:
+    """Raises InvalidRequest."""
+    return commands.cancel_payment(
+        payment_id=request.payment_id, expected_version=request.expected_version
+    )
+
+
+def refund_command(request: pb.RefundPaymentRequest) -> ProcessPayment:
+    """Raises InvalidRequest."""
+    return commands.refund_payment(
+        payment_id=request.payment_id,
+        amount=request.amount,
+        reason=request.reason,
+        expected_version=request.expected_version,
+    )
+
+
+def complete_command(request: pb.CompletePaymentActionRequest) -> ProcessPayment:
+    """Raises InvalidRequest."""
+    return commands.complete_payment_action(
+        payment_id=request.payment_id,
+        result=request.result,
+        expected_version=request.expected_version,
+    )
+
+
+def refunds_command(request: pb.ListRefundsRequest) -> ListOfPayment:
+    """Raises InvalidRequest."""
+    return commands.list_of_payment(
+        "refunds",
+        payment_id=request.payment_id,
+        page_size=request.page_size,
+        page_token=request.page_token,
+    )
+
+
+def events_command(request: pb.ListPaymentEventsRequest) -> ListOfPayment:
+    """Raises InvalidRequest."""
+    return commands.list_of_payment(
+        "events",
+        payment_id=request.payment_id,
+        page_size=request.page_size,
+        page_token=request.page_token,
+    )
+
+
+def watch_command(request: pb.WatchPaymentsRequest) -> WatchPayments:
+    """Raises InvalidRequest."""
+    return commands.watch_payments(
+        payment_id=request.payment_id,
+        customer_id=request.customer_id,
+        cursor=request.cursor,
+        from_beginning=request.from_beginning,
     )
 
 
@@ -108,14 +193,61 @@ def processed(outcome: Outcome) -> pb.ProcessPaymentResponse:
         status=payment.status,
         processed_at=rfc3339(processed_at(outcome)),
         payment=payment_message(payment),
-        operation=_operation_message(payment, outcome.operation),
+        operation=_operation_of(outcome),
     )
 
 
-def listed(page: Page) -> pb.ListPaymentsResponse:
+def captured(outcome: Outcome) -> pb.CapturePaymentResponse:
+    """The answer of CapturePayment."""
+    return pb.CapturePaymentResponse(
+        payment=payment_message(outcome.payment), operation=_operation_of(outcome)
+    )
+
+
+def canceled(outcome: Outcome) -> pb.CancelPaymentResponse:
+    """The answer of CancelPayment."""
+    return pb.CancelPaymentResponse(
+        payment=payment_message(outcome.payment), operation=_operation_of(outcome)
+    )
+
+
+def refunded(outcome: Outcome) -> pb.RefundPaymentResponse:
+    """The answer of RefundPayment."""
+    payment, operation = outcome.payment, outcome.operation
+    return pb.RefundPaymentResponse(
+        payment=payment_message(payment),
+        operation=_operation_of(outcome),
+        refund=refund_message(refund_of(payment, operation)) if operation else None,
+    )
+
+
+def completed(outcome: Outcome) -> pb.CompletePaymentActionResponse:
+    """The answer of CompletePaymentAction."""
+    return pb.CompletePaymentActionResponse(
+        payment=payment_message(outcome.payment), operation=_operation_of(outcome)
+    )
+
+
+def listed(page: Page[Payment]) -> pb.ListPaymentsResponse:
     """The answer of ListPayments."""
     return pb.ListPaymentsResponse(
-        payments=[payment_message(each) for each in page.payments],
+        payments=[payment_message(each) for each in page.items],
+        next_page_token=page.next_page_token,
+    )
+
+
+def refunds_listed(page: Page[Refund]) -> pb.ListRefundsResponse:
+    """The answer of ListRefunds."""
+    return pb.ListRefundsResponse(
+        refunds=[refund_message(each) for each in page.items],
+        next_page_token=page.next_page_token,
+    )
+
+
+def events_listed(page: Page[Event]) -> pb.ListPaymentEventsResponse:
+    """The answer of ListPaymentEvents."""
+    return pb.ListPaymentEventsResponse(
+        events=[event_message(each) for each in page.items],
         next_page_token=page.next_page_token,
     )
 
@@ -147,6 +279,36 @@ def payment_message(payment: Payment) -> pb.Payment:
         allowed_actions=payment.allowed_actions,
         created_at=_timestamp(payment.created_at),
         updated_at=_timestamp(payment.updated_at),
+        next_action=_next_action_message(payment),
+        authorization_expires_at=_timestamp(payment.authorization_expires_at),
+        expires_at=_timestamp(payment.expires_at),
+    )
+
+
+def refund_message(refund: Refund) -> pb.Refund:
+    """All of a refund."""
+    return pb.Refund(
+        refund_id=refund.refund_id,
+        payment_id=refund.payment_id,
+        amount=refund.amount,
+        status=_REFUND_STATUSES[refund.status],
+        reason=refund.reason,
+        created_at=_timestamp(refund.created_at),
+        updated_at=_timestamp(refund.updated_at),
+        decline=_decline_message(refund.decline),
+        currency=refund.currency,
+    )
+
+
+def event_message(event: Event) -> pb.Event:
+    """All of an event."""
+    return pb.Event(
+        event_id=event.event_id,
+        payment_id=event.payment.payment_id,
+        version=event.payment.version,
+        type=event.type,
+        occurred_at=_timestamp(event.occurred_at),
+        payment=payment_message(event.payment),
     )
 
 
@@ -163,18 +325,26 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-def _operation_message(payment: Payment, operation: Operation | None) -> pb.Operation | None:
+def _operation_of(outcome: Outcome) -> pb.Operation | None:
+    operation = outcome.operation
     if operation is None:
         return None
     return pb.Operation(
         operation_id=operation.operation_id,
         kind=_KINDS[operation.kind],
         status=_OPERATION_STATUSES[operation.status],
-        amount=payment.format(operation.amount_minor),
+        amount=outcome.payment.format(operation.amount_minor),
         decline=_decline_message(operation.decline),
         created_at=_timestamp(operation.created_at),
         settled_at=_timestamp(operation.settled_at),
     )
+
+
+def _next_action_message(payment: Payment) -> pb.NextAction | None:
+    action = payment.next_action
+    if action is None:
+        return None
+    return pb.NextAction(type=action.type, url=action.url, expires_at=_timestamp(payment.lapses_at))
 
 
 def _decline_message(decline: Decline | None) -> pb.Decline | None:
@@ -198,12 +368,17 @@ def _timestamp(moment: datetime | None) -> Timestamp | None:
 
 
 def _moment(
-    request: pb.ListPaymentsRequest, field: Literal["created_from", "created_before"]
+    request: pb.ListPaymentsRequest | pb.CreatePaymentRequest,
+    field: Literal["created_from", "created_before", "expires_at"],
 ) -> datetime | None:
-    if not request.HasField(field):
+    message: Timestamp | None = getattr(request, field) if _has(request, field) else None
+    if message is None:
         return None
-    message: Timestamp = getattr(request, field)
     try:
         return message.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise InvalidRequest([Violation(field, "is no time of the years 1 to 9999")]) from None
+
+
+def _has(request: Message, field: str) -> bool:
+    return request.HasField(field)

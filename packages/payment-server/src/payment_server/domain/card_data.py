@@ -67,6 +67,9 @@ def _texts_of(command: CreatePayment | ProcessPayment) -> Iterator[tuple[str, st
         for position, (key, value) in enumerate(command.metadata.items()):
             yield metadata_path(position, key), key
             yield metadata_path(position, key), value
+    else:
+        yield "reason", command.reason
+        yield "result", command.result
 
 
 def _is_card_data(text: str) -> bool:

@@ -7,8 +7,8 @@ fingerprints, so two spellings of one wish are equal here.
 import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Final
+from datetime import UTC, datetime
+from typing import Final, Literal
 
 import msgspec
 
@@ -24,11 +24,15 @@ DESCRIPTION_LIMIT: Final = 1_000
 METADATA_ENTRIES_LIMIT: Final = 50
 METADATA_KEY_LIMIT: Final = 40
 METADATA_VALUE_LIMIT: Final = 500
-PAYMENT_ID_LIMIT: Final = 255  # longer than any id of ours: what is shorter is merely unknown
+REASON_LIMIT: Final = 255
+RESULT_LIMIT: Final = 1_000
+ID_LIMIT: Final = 255  # longer than any id of ours: what is shorter is merely unknown
+CURSOR_LIMIT: Final = 255  # longer than any cursor of ours
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_LIMIT: Final = 1_000
 MERCHANT_DEFAULT: Final = "default"
 
+_PROCESS_ACTIONS: Final = tuple(each for each in Action if each is not Action.COMPLETE)
 _MERCHANT = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
 _AMOUNT = re.compile(AMOUNT_PATTERN, re.ASCII)
 _TELLABLE = re.compile(r"[A-Za-z0-9_.-]{1,40}", re.ASCII)
@@ -46,15 +50,25 @@ class CreatePayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     description: str = ""
     metadata: dict[str, str] = {}
+    expires_at: datetime | None = None
 
 
 class ProcessPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Move a payment on. `amount` is a decimal string; empty means all that is left."""
+    """Move a payment on, whichever call asks for it.
+
+    `amount` is a decimal string; empty means all that is left. `final`: nothing is captured after
+    this. `authorizes`: a capture of what is not authorized yet authorizes it too. `reason` is a
+    refund's, `result` a challenge's.
+    """
 
     payment_id: str
     action: Action
     amount: str = ""
     payment_method: str = ""
+    final: bool = False
+    authorizes: bool = False
+    reason: str = ""
+    result: str = ""
     expected_version: int = 0
 
 
@@ -68,6 +82,24 @@ class ListPayments(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     metadata: dict[str, str] = {}
     page_size: int = PAGE_SIZE_DEFAULT
     page_token: str = ""
+
+
+class ListOfPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One page of what belongs to a payment."""
+
+    what: Literal["refunds", "events"]
+    payment_id: str
+    page_size: int = PAGE_SIZE_DEFAULT
+    page_token: str = ""
+
+
+class WatchPayments(msgspec.Struct, frozen=True, kw_only=True):
+    """The events of one payment, one customer or a merchant, behind a cursor or from now on."""
+
+    payment_id: str = ""
+    customer_id: str = ""
+    cursor: str = ""
+    from_beginning: bool = False
 
 
 class _Fields:
@@ -87,6 +119,24 @@ class _Fields:
         elif (flaw := _flaw_of(value)) is not None:
             self.wrong(field, flaw)
         return value
+
+    def id(self, field: str, value: str) -> str:
+        return self.text(field, value, ID_LIMIT, required=True)
+
+    def part(self, amount: str) -> str:
+        if amount and _AMOUNT.fullmatch(amount) is None:
+            self.wrong("amount", 'must be a decimal string such as "10.00"')
+        return amount
+
+    def version(self, expected: int) -> int:
+        if not 0 <= expected <= _VERSION_LIMIT:
+            self.wrong("expected_version", "is no version that a payment can have")
+        return expected
+
+    def page_size(self, wanted: int) -> int:
+        if wanted < 0:
+            self.wrong("page_size", "must not be below zero")
+        return min(wanted or PAGE_SIZE_DEFAULT, PAGE_SIZE_LIMIT)
 
     def metadata(self, entries: Mapping[str, str]) -> dict[str, str]:
         if len(entries) > METADATA_ENTRIES_LIMIT:
@@ -128,6 +178,7 @@ def create_payment(
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC,
     description: str = "",
     metadata: Mapping[str, str],
+    expires_at: datetime | None = None,
 ) -> CreatePayment:
     """Raises InvalidRequest."""
     fields = _Fields()
@@ -141,6 +192,7 @@ def create_payment(
         capture_method=capture_method,
         description=fields.text("description", description, DESCRIPTION_LIMIT),
         metadata=fields.metadata(metadata),
+        expires_at=expires_at and _to_the_millisecond(expires_at),
     )
     fields.refuse()
     return command
@@ -154,26 +206,82 @@ def process_payment(
     payment_method: str = "",
     expected_version: int = 0,
 ) -> ProcessPayment:
-    """Raises InvalidRequest."""
+    """ProcessPayment's wish; raises InvalidRequest."""
     fields = _Fields()
-    is_known = not action or action in set(Action)
+    is_known = not action or action in _PROCESS_ACTIONS
     if not is_known:
-        fields.wrong("action", f"must be one of {', '.join(Action)}")
+        fields.wrong("action", f"must be one of {', '.join(_PROCESS_ACTIONS)}")
     wanted = Action(action) if action and is_known else Action.PROCESS
-    if amount and _AMOUNT.fullmatch(amount) is None:
-        fields.wrong("amount", 'must be a decimal string such as "10.00"')
-    elif amount and is_known and wanted not in (Action.CAPTURE, Action.REFUND):
+    if amount and is_known and wanted not in (Action.CAPTURE, Action.REFUND):
         fields.wrong("amount", f"cannot be given with {wanted}")
     if payment_method and wanted in (Action.CANCEL, Action.REFUND):
         fields.wrong("payment_method", f"cannot be given with {wanted}")
-    if not 0 <= expected_version <= _VERSION_LIMIT:
-        fields.wrong("expected_version", "is no version that a payment can have")
     command = ProcessPayment(
-        payment_id=fields.text("payment_id", payment_id, PAYMENT_ID_LIMIT, required=True),
+        payment_id=fields.id("payment_id", payment_id),
         action=wanted,
-        amount=amount,
+        amount=fields.part(amount),
         payment_method=fields.text("payment_method", payment_method, PAYMENT_METHOD_LIMIT),
-        expected_version=expected_version,
+        authorizes=wanted is Action.CAPTURE,
+        expected_version=fields.version(expected_version),
+    )
+    fields.refuse()
+    return command
+
+
+def capture_payment(
+    *, payment_id: str, amount: str = "", final: bool = False, expected_version: int = 0
+) -> ProcessPayment:
+    """Raises InvalidRequest."""
+    fields = _Fields()
+    command = ProcessPayment(
+        payment_id=fields.id("payment_id", payment_id),
+        action=Action.CAPTURE,
+        amount=fields.part(amount),
+        final=final,
+        expected_version=fields.version(expected_version),
+    )
+    fields.refuse()
+    return command
+
+
+def cancel_payment(*, payment_id: str, expected_version: int = 0) -> ProcessPayment:
+    """Raises InvalidRequest."""
+    fields = _Fields()
+    command = ProcessPayment(
+        payment_id=fields.id("payment_id", payment_id),
+        action=Action.CANCEL,
+        expected_version=fields.version(expected_version),
+    )
+    fields.refuse()
+    return command
+
+
+def refund_payment(
+    *, payment_id: str, amount: str = "", reason: str = "", expected_version: int = 0
+) -> ProcessPayment:
+    """Raises InvalidRequest."""
+    fields = _Fields()
+    command = ProcessPayment(
+        payment_id=fields.id("payment_id", payment_id),
+        action=Action.REFUND,
+        amount=fields.part(amount),
+        reason=fields.text("reason", reason, REASON_LIMIT),
+        expected_version=fields.version(expected_version),
+    )
+    fields.refuse()
+    return command
+
+
+def complete_payment_action(
+    *, payment_id: str, result: str = "", expected_version: int = 0
+) -> ProcessPayment:
+    """Raises InvalidRequest."""
+    fields = _Fields()
+    command = ProcessPayment(
+        payment_id=fields.id("payment_id", payment_id),
+        action=Action.COMPLETE,
+        result=fields.text("result", result, RESULT_LIMIT),
+        expected_version=fields.version(expected_version),
     )
     fields.refuse()
     return command
@@ -182,9 +290,55 @@ def process_payment(
 def get_payment(payment_id: str) -> str:
     """The id to look for; raises InvalidRequest."""
     fields = _Fields()
-    fields.text("payment_id", payment_id, PAYMENT_ID_LIMIT, required=True)
+    fields.id("payment_id", payment_id)
     fields.refuse()
     return payment_id
+
+
+def get_refund(refund_id: str) -> str:
+    """The id to look for; raises InvalidRequest."""
+    fields = _Fields()
+    fields.id("refund_id", refund_id)
+    fields.refuse()
+    return refund_id
+
+
+def list_of_payment(
+    what: Literal["refunds", "events"],
+    *,
+    payment_id: str,
+    page_size: int = 0,
+    page_token: str = "",
+) -> ListOfPayment:
+    """Raises InvalidRequest."""
+    fields = _Fields()
+    command = ListOfPayment(
+        what=what,
+        payment_id=fields.id("payment_id", payment_id),
+        page_size=fields.page_size(page_size),
+        page_token=page_token,
+    )
+    fields.refuse()
+    return command
+
+
+def watch_payments(
+    *, payment_id: str = "", customer_id: str = "", cursor: str = "", from_beginning: bool = False
+) -> WatchPayments:
+    """Raises InvalidRequest."""
+    fields = _Fields()
+    if payment_id and customer_id:
+        fields.wrong("customer_id", "cannot be given with payment_id")
+    if cursor and from_beginning:
+        fields.wrong("from_beginning", "cannot be given with cursor")
+    command = WatchPayments(
+        payment_id=fields.text("payment_id", payment_id, ID_LIMIT),
+        customer_id=fields.text("customer_id", customer_id, CUSTOMER_ID_LIMIT),
+        cursor=fields.text("cursor", cursor, CURSOR_LIMIT),
+        from_beginning=from_beginning,
+    )
+    fields.refuse()
+    return command
 
 
 def list_payments(
@@ -199,15 +353,13 @@ def list_payments(
 ) -> ListPayments:
     """Raises InvalidRequest."""
     fields = _Fields()
-    if page_size < 0:
-        fields.wrong("page_size", "must not be below zero")
     command = ListPayments(
         customer_id=fields.text("customer_id", customer_id, CUSTOMER_ID_LIMIT),
         status=status,
         created_from=created_from,
         created_before=created_before,
         metadata=fields.metadata(metadata),
-        page_size=min(page_size or PAGE_SIZE_DEFAULT, PAGE_SIZE_LIMIT),
+        page_size=fields.page_size(page_size),
         page_token=page_token,
     )
     fields.refuse()
@@ -231,6 +383,12 @@ def is_tellable(name: str) -> bool:
 def metadata_path(position: int, key: str) -> str:
     """How a metadata entry is named in an answer: by its key, or by its place."""
     return f"metadata.{key}" if is_tellable(key) else f"metadata[{position}]"
+
+
+def _to_the_millisecond(moment: datetime) -> datetime:
+    """As all surfaces tell time, and in UTC, so that each spelling of it is the same wish."""
+    utc = moment.astimezone(UTC)
+    return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
 
 def _flaw_of(text: str) -> str | None:

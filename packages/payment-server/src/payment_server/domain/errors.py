@@ -6,10 +6,13 @@
     ├── MalformedRequest           the request cannot be parsed
     ├── MessageTooLarge            the request is too large to be parsed
     ├── PaymentNotFound
+    ├── RefundNotFound
     ├── IllegalStep                the payment's status forbids the action
     │   └── AmountTooLarge         more than is left to capture or refund
     ├── IdempotencyKeyReused
     ├── VersionMismatch            the payment has changed since the caller read it
+    ├── CursorExpired              the cursor is none of this database
+    ├── WatcherTooSlow             events come faster than the watcher takes them
     ├── TransactionAborted         contention that a bounded number of rounds did not resolve
     ├── Unavailable                nothing happened, the same request may be sent again
     │   ├── Overloaded, ShuttingDown, DatabaseUnavailable, StorageFull
@@ -87,6 +90,14 @@ class PaymentNotFound(PaymentServiceError):
         self.payment_id = payment_id
 
 
+class RefundNotFound(PaymentServiceError):
+    reason = "REFUND_NOT_FOUND"
+
+    def __init__(self, refund_id: str) -> None:
+        super().__init__("there is no refund of this id")
+        self.refund_id = refund_id
+
+
 class IllegalStep(PaymentServiceError):
     """`reason` names the cell of the table in `domain.payment` that forbids the action."""
 
@@ -147,6 +158,21 @@ class VersionMismatch(PaymentServiceError):
 
     def facts(self) -> Mapping[str, str]:
         return {"expected_version": str(self.expected), "version": str(self.actual)}
+
+
+class CursorExpired(PaymentServiceError):
+    reason = "CURSOR_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__("the cursor is none of this database; begin anew")
+
+
+class WatcherTooSlow(PaymentServiceError):
+    reason = "WATCHER_TOO_SLOW"
+    retry_after_seconds = 1.0  # a reader that stalled may need a moment; its cursor stays good
+
+    def __init__(self, limit_seconds: float) -> None:
+        super().__init__(f"an event was not taken within {limit_seconds:.0f} s")
 
 
 class TransactionAborted(PaymentServiceError):

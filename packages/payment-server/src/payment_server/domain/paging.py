@@ -9,19 +9,21 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from payment_server.domain.commands import PAGE_SIZE_DEFAULT, ListPayments
+from payment_server.domain.commands import PAGE_SIZE_DEFAULT, ListOfPayment, ListPayments
 from payment_server.domain.errors import InvalidRequest, Violation
+
+Listing = ListPayments | ListOfPayment
 
 _FILTERS_BYTES: Final = 8  # enough to catch a mistake; a token guards nothing
 
 
-def token_after(wish: ListPayments, last_payment_id: str) -> str:
+def token_after(wish: Listing, last_id: str) -> str:
     """The opaque token of the page that follows."""
-    raw = uuid.UUID(last_payment_id).bytes + _filters(wish)
+    raw = uuid.UUID(last_id).bytes + _filters(wish)
     return base64.urlsafe_b64encode(raw).decode()
 
 
-def read_token(wish: ListPayments) -> str | None:
+def read_token(wish: Listing) -> str | None:
     """The id that the page before ended with, None for the first page; raises InvalidRequest."""
     if not wish.page_token:
         return None
@@ -36,9 +38,18 @@ def read_token(wish: ListPayments) -> str | None:
     return str(uuid.UUID(bytes=raw[:16]))
 
 
-def _filters(wish: ListPayments) -> bytes:
+def _filters(wish: Listing) -> bytes:
     """The page's size may change from page to page (AIP-158), its filters may not."""
     filters = replace(wish, page_token="", page_size=PAGE_SIZE_DEFAULT)
-    return hashlib.sha256(msgspec.json.encode(filters, order="deterministic")).digest()[
-        :_FILTERS_BYTES
-    ]
+    text = msgspec.json.encode(filters, order="deterministic")
+    return hashlib.sha256(text).digest()[:_FILTERS_BYTES]
+
+
+def version_as_id(version: int) -> str:
+    """Events are numbered, not named; a token holds 16 bytes either way."""
+    return str(uuid.UUID(int=version))
+
+
+def version_of_id(id_: str) -> int:
+    """What `version_as_id` was given."""
+    return uuid.UUID(id_).int

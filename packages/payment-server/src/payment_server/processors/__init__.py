@@ -11,7 +11,8 @@ class Processor(Protocol):
 
     Each call is given an operation whose `operation_id` is also the processor's idempotency key:
     the same operation asked twice has one effect and one verdict. A verdict of PENDING means that
-    the processor will know later. Raises ProcessorUnreachable where it surely was not asked.
+    the processor will know later, and is looked up until it does; REQUIRES_ACTION that the
+    customer has to act first. Raises ProcessorUnreachable where it surely was not asked.
     """
 
     def tokenize(self, payment_method: str) -> str:
@@ -20,8 +21,12 @@ class Processor(Protocol):
     async def authorize(self, payment: Payment, operation: Operation) -> Verdict:
         """Holds the operation's amount, and takes it at once where `operation.captures`."""
 
+    async def complete(self, payment: Payment, operation: Operation) -> Verdict:
+        """Goes on with the authorization `operation.completes`, whose customer has acted;
+        `operation.words` is what came of it."""
+
     async def capture(self, payment: Payment, operation: Operation) -> Verdict:
-        """Takes a part of what is held."""
+        """Takes a part of what is held, and releases `operation.released_minor` of it."""
 
     async def cancel(self, payment: Payment, operation: Operation) -> Verdict:
         """Releases what is held."""
@@ -30,4 +35,8 @@ class Processor(Protocol):
         """Gives back a part of what was taken."""
 
     async def look_up(self, payment: Payment, operation: Operation) -> Verdict | None:
-        """What became of an operation; None where the processor has never heard of it."""
+        """What became of an operation; None where the processor has never heard of it.
+
+        A refund that had succeeded may be FAILED later; a verdict's `recheck_at` says that it is
+        to be looked up again then.
+        """

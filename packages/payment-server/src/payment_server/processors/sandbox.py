@@ -75,7 +75,11 @@ class Sandbox:
         if not token.startswith(_DECLINE_PREFIX):
             return APPROVED
         decline = self._declines[token.removeprefix(_DECLINE_PREFIX)]
-        return Verdict(OperationStatus.FAILED, decline)
+        return Verdict(status=OperationStatus.FAILED, decline=decline)
+
+    async def complete(self, payment: Payment, operation: Operation) -> Verdict:
+        await asyncio.sleep(self._latency_seconds)
+        return APPROVED
 
     async def capture(self, payment: Payment, operation: Operation) -> Verdict:
         await asyncio.sleep(self._latency_seconds)

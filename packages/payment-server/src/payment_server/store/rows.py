@@ -7,30 +7,51 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from payment_server.domain.events import Event, decode_snapshot, encode_snapshot
 from payment_server.domain.idempotency import (
     FINGERPRINT_VERSION,
     Answer,
     decode_answer,
     encode_answer,
 )
-from payment_server.domain.ids import time_of
-from payment_server.domain.operation import Operation, OperationKind, OperationStatus
-from payment_server.domain.payment import CaptureMethod, Decline, Payment, Status
+from payment_server.domain.ids import new_id, time_of
+from payment_server.domain.operation import (
+    Operation,
+    OperationKind,
+    OperationStatus,
+    Refund,
+    RefundStatus,
+)
+from payment_server.domain.payment import (
+    CaptureMethod,
+    Decline,
+    EventType,
+    NextAction,
+    Payment,
+    Status,
+)
 
 _CONSTANT: Final = (
     "merchant_id, payment_id, customer_id, capture_method, description, metadata, currency,"
-    " exponent, amount_minor, created_at"
+    " exponent, amount_minor, created_at, expires_at"
 )
 CHANGING: Final = (
     "payment_method, status, authorized_minor, captured_minor, capture_pending_minor,"
-    " voided_minor, void_pending_minor, refunded_minor, refund_pending_minor, decline, attempts,"
-    " version, updated_at"
+    " voided_minor, void_pending_minor, refunded_minor, refund_pending_minor, decline,"
+    " next_action, attempts, version, updated_at, lapses_at"
 )
 PAYMENT: Final = f"{_CONSTANT}, {CHANGING}"
 OPERATION: Final = (
     "merchant_id, operation_id, payment_id, kind, status, amount_minor, captures, payment_method,"
-    " decline, idempotency_key, created_at, settled_at"
+    " decline, idempotency_key, created_at, settled_at, released_minor, completes, words"
 )
+REFUND: Final = (
+    "merchant_id, refund_id, payment_id, amount_minor, currency, exponent, status, reason,"
+    " decline, created_at, updated_at"
+)
+EVENT: Final = "event_id, type, status_before, snapshot"
+OF_CHANGE: Final = "merchant_id, payment_id, version, status, customer_id, occurred_at"
+"""What an event repeats of its payment's row."""
 KEY: Final = (
     "merchant_id, idempotency_key, fingerprint, fingerprint_version, payment_id, operation_id,"
     " answer, created_at"
@@ -74,9 +95,11 @@ def changing_row(payment: Payment) -> Sequence[object]:
         payment.refunded_minor,
         payment.refund_pending_minor,
         as_json(payment.decline),
+        as_json(payment.next_action),
         payment.attempts,
         payment.version,
         payment.updated_at,
+        payment.lapses_at,
     )
 
 
@@ -92,6 +115,7 @@ def payment_row(payment: Payment) -> Sequence[object]:
         payment.exponent,
         payment.amount_minor,
         payment.created_at,
+        payment.expires_at,
         *changing_row(payment),
     )
 
@@ -110,6 +134,34 @@ def operation_row(operation: Operation) -> Sequence[object]:
         operation.idempotency_key,
         operation.created_at,
         operation.settled_at,
+        operation.released_minor,
+        operation.completes,
+        operation.words,
+    )
+
+
+def refund_row(refund: Refund) -> Sequence[object]:
+    return (
+        refund.merchant_id,
+        refund.refund_id,
+        refund.payment_id,
+        refund.amount_minor,
+        refund.currency,
+        refund.exponent,
+        refund.status,
+        refund.reason,
+        as_json(refund.decline),
+        refund.created_at,
+        refund.updated_at,
+    )
+
+
+def event_row(before: Payment | None, after: Payment, event: EventType) -> Sequence[object]:
+    return (
+        new_id(),
+        event,
+        before.status if before else None,
+        encode_snapshot(after),
     )
 
 
@@ -156,10 +208,13 @@ def payment_of(row: asyncpg.Record, prefix: str = "") -> Payment:
         refunded_minor=column("refunded_minor"),
         refund_pending_minor=column("refund_pending_minor"),
         decline=_decline(column("decline")),
+        next_action=_next_action(column("next_action")),
         attempts=column("attempts"),
         version=column("version"),
         created_at=column("created_at"),
         updated_at=column("updated_at"),
+        expires_at=column("expires_at"),
+        lapses_at=column("lapses_at"),
     )
 
 
@@ -175,11 +230,39 @@ def operation_of(row: asyncpg.Record, prefix: str = "") -> Operation:
         status=OperationStatus(column("status")),
         amount_minor=column("amount_minor"),
         captures=column("captures"),
+        released_minor=column("released_minor"),
+        completes=str(column("completes")) if column("completes") else None,
+        words=column("words"),
         payment_method=column("payment_method"),
         decline=_decline(column("decline")),
         idempotency_key=column("idempotency_key"),
         created_at=column("created_at"),
         settled_at=column("settled_at"),
+    )
+
+
+def refund_of_row(row: asyncpg.Record) -> Refund:
+    return Refund(
+        refund_id=str(row["refund_id"]),
+        payment_id=str(row["payment_id"]),
+        merchant_id=row["merchant_id"],
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        exponent=row["exponent"],
+        status=RefundStatus(row["status"]),
+        reason=row["reason"],
+        decline=_decline(row["decline"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def event_of(row: asyncpg.Record) -> Event:
+    return Event(
+        event_id=str(row["event_id"]),
+        type=EventType(row["type"]),
+        occurred_at=row["occurred_at"],
+        payment=decode_snapshot(row["snapshot"]),
     )
 
 
@@ -196,6 +279,10 @@ def bound_key_of(row: asyncpg.Record, prefix: str = "") -> BoundKey:
 
 def _decline(text: str | None) -> Decline | None:
     return None if text is None else msgspec.json.decode(text, type=Decline)
+
+
+def _next_action(text: str | None) -> NextAction | None:
+    return None if text is None else msgspec.json.decode(text, type=NextAction)
 
 
 def as_json(value: object) -> str | None:

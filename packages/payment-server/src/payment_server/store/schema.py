@@ -49,6 +49,18 @@ _RELEASE_LEASE: Final = "UPDATE schema_lease SET until = '-infinity' WHERE holde
 
 _APPLIED: Final = "SELECT number, checksum FROM schema_migrations ORDER BY number"
 
+# Watchers read in the order of transaction numbers, which another cluster counts from its own
+# beginning. There the restored events become history of before its time.
+_ADOPT: Final = """
+WITH other AS (
+  UPDATE schema_identity SET identity = gen_random_uuid(), system_identifier = here.identifier
+  FROM (SELECT system_identifier AS identifier FROM pg_control_system()) AS here
+  WHERE system_identifier <> here.identifier
+  RETURNING true
+)
+UPDATE events SET transaction_id = '3' FROM other
+"""
+
 _RECORD: Final = "INSERT INTO schema_migrations (number, name, checksum) VALUES ($1, $2, $3)"
 
 _NAME: Final = re.compile(r"(?P<number>\d{4})_(?P<name>\w+)\.sql", re.ASCII)
@@ -95,6 +107,7 @@ async def migrate(owner_url: str) -> tuple[Migration, ...]:
                 # Each on a lease of its own length.
                 await bounded(connection, connection.fetch(_TAKE_LEASE, holder, LEASE_SECONDS))
                 await bounded(connection, _apply(connection, each), MIGRATION_LIMIT_SECONDS)
+            await bounded(connection, connection.execute(_ADOPT), MIGRATION_LIMIT_SECONDS)
             return missing
         finally:
             if not connection.is_closed():

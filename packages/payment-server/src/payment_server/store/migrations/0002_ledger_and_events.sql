@@ -1,0 +1,223 @@
+-- Refunds, the ledger, events, challenges and deadlines.
+-- What was recorded before has no history; it starts with one event of the type
+-- payment.imported and with the transfers that its amounts sum up.
+
+ALTER TABLE payments
+  ADD COLUMN next_action jsonb,
+  ADD COLUMN expires_at timestamptz,
+  ADD COLUMN lapses_at timestamptz;
+
+UPDATE payments SET lapses_at = updated_at + interval '7 days'
+WHERE status IN ('authorized', 'partially_captured');
+
+ALTER TABLE payments
+  ADD CONSTRAINT next_action_belongs_to_requires_action CHECK (
+    (next_action IS NOT NULL) = (status = 'requires_action')),
+  ADD CONSTRAINT lapses_at_agrees_with_status CHECK (CASE
+    WHEN status = 'created' THEN lapses_at IS NOT DISTINCT FROM expires_at
+    WHEN status IN ('requires_action', 'authorized', 'partially_captured')
+      THEN lapses_at IS NOT NULL
+    ELSE lapses_at IS NULL
+  END),
+  ADD CONSTRAINT pending_agrees_with_status CHECK (CASE
+    WHEN status IN ('authorized', 'partially_captured') THEN refund_pending_minor = 0
+    WHEN status IN ('captured', 'partially_refunded')
+      THEN capture_pending_minor = 0 AND void_pending_minor = 0
+    ELSE capture_pending_minor = 0 AND void_pending_minor = 0 AND refund_pending_minor = 0
+  END);
+
+-- What time alone will move; nearly all payments never have such a moment.
+CREATE INDEX payments_lapsing ON payments (merchant_id, lapses_at) WHERE lapses_at IS NOT NULL;
+
+ALTER TABLE operations
+  ADD COLUMN released_minor bigint NOT NULL DEFAULT 0 CHECK (released_minor >= 0),
+  ADD COLUMN completes uuid,
+  ADD COLUMN words text NOT NULL DEFAULT '' CHECK (char_length(words) <= 1000),
+  ALTER COLUMN lease_until DROP NOT NULL,
+  ALTER COLUMN lease_until DROP DEFAULT,
+  DROP CONSTRAINT operations_kind_check,
+  DROP CONSTRAINT operations_status_check,
+  ADD CONSTRAINT operations_kind_check CHECK (
+    kind IN ('authorize', 'capture', 'cancel', 'refund', 'complete')),
+  ADD CONSTRAINT operations_status_check CHECK (
+    status IN ('pending', 'succeeded', 'failed', 'requires_action')),
+  ADD CONSTRAINT completes_belongs_to_complete CHECK (
+    (completes IS NOT NULL) = (kind = 'complete'));
+
+-- From now on a settled operation has no lease, unless it is a refund that may still fail.
+UPDATE operations SET lease_until = NULL WHERE status <> 'pending';
+
+ALTER TABLE operations ADD CONSTRAINT pending_has_a_lease CHECK (
+  CASE WHEN status = 'pending' THEN lease_until IS NOT NULL
+       ELSE lease_until IS NULL OR (kind = 'refund' AND status = 'succeeded') END);
+
+DROP INDEX operations_pending;
+CREATE INDEX operations_to_look_up ON operations (merchant_id, lease_until)
+  WHERE lease_until IS NOT NULL;
+
+CREATE TABLE refunds (
+  merchant_id  text        NOT NULL,
+  refund_id    uuid        NOT NULL,  -- the operation that asked for it
+  payment_id   uuid        NOT NULL,
+  amount_minor bigint      NOT NULL CHECK (amount_minor > 0),
+  currency     text        NOT NULL,
+  exponent     smallint    NOT NULL,
+  status       text        NOT NULL CHECK (status IN ('pending', 'succeeded', 'failed')),
+  reason       text        NOT NULL CHECK (char_length(reason) <= 255),
+  decline      jsonb,
+  created_at   timestamptz NOT NULL,
+  updated_at   timestamptz NOT NULL CHECK (updated_at >= created_at),
+
+  PRIMARY KEY (merchant_id, refund_id),
+  FOREIGN KEY (merchant_id, refund_id) REFERENCES operations (merchant_id, operation_id),
+  CONSTRAINT decline_belongs_to_failed CHECK ((decline IS NOT NULL) = (status = 'failed'))
+);
+
+CREATE INDEX refunds_of_payment ON refunds (merchant_id, payment_id, refund_id);
+
+-- The ledger: each row moves an amount from one account of the payment to another.
+CREATE TABLE transfers (
+  merchant_id    text        NOT NULL,
+  payment_id     uuid        NOT NULL,
+  version        bigint      NOT NULL,
+  leg            smallint    NOT NULL CHECK (leg > 0),
+  debit_account  text        NOT NULL,
+  credit_account text        NOT NULL,
+  amount_minor   bigint      NOT NULL CHECK (amount_minor > 0),
+  currency       text        NOT NULL,
+
+  PRIMARY KEY (merchant_id, payment_id, version, leg),
+  CONSTRAINT money_goes_where_it_may CHECK ((debit_account, credit_account) IN (
+    ('customer_funds', 'authorization_hold'),
+    ('authorization_hold', 'merchant_balance'),
+    ('authorization_hold', 'customer_funds'),
+    ('merchant_balance', 'refunds'),
+    ('refunds', 'merchant_balance'),
+    ('refunds', 'customer_funds'),
+    ('customer_funds', 'merchant_balance')))
+);
+
+-- One row for each version of each payment. transaction_id is the order in which watchers read.
+CREATE TABLE events (
+  merchant_id    text        NOT NULL,
+  payment_id     uuid        NOT NULL,
+  version        bigint      NOT NULL CHECK (version >= 1),
+  event_id       uuid        NOT NULL,
+  type           text        NOT NULL,
+  status_before  text,
+  status         text        NOT NULL,
+  customer_id    text        NOT NULL,
+  occurred_at    timestamptz NOT NULL,
+  snapshot       json        NOT NULL,
+  transaction_id xid8        NOT NULL DEFAULT pg_current_xact_id(),
+
+  PRIMARY KEY (merchant_id, payment_id, version),
+  CONSTRAINT is_a_step_of_the_lifecycle CHECK (
+    CASE WHEN status_before IS NULL
+      THEN (type = 'payment.created' AND status = 'created' AND version = 1)
+        OR type = 'payment.imported'
+      ELSE (type, status_before, status) IN (
+    ('payment.authorization_started', 'created', 'processing'),
+    ('payment.authorization_started', 'failed', 'processing'),
+    ('payment.authorization_started', 'requires_action', 'processing'),
+    ('payment.action_required', 'processing', 'requires_action'),
+    ('payment.authorized', 'processing', 'authorized'),
+    ('payment.failed', 'processing', 'failed'),
+    ('payment.capture_started', 'authorized', 'authorized'),
+    ('payment.capture_started', 'partially_captured', 'partially_captured'),
+    ('payment.capture_failed', 'authorized', 'authorized'),
+    ('payment.capture_failed', 'partially_captured', 'partially_captured'),
+    ('payment.partially_captured', 'authorized', 'partially_captured'),
+    ('payment.partially_captured', 'partially_captured', 'partially_captured'),
+    ('payment.captured', 'processing', 'captured'),
+    ('payment.captured', 'authorized', 'captured'),
+    ('payment.captured', 'partially_captured', 'captured'),
+    ('payment.cancel_started', 'authorized', 'authorized'),
+    ('payment.cancel_started', 'partially_captured', 'partially_captured'),
+    ('payment.cancel_failed', 'authorized', 'authorized'),
+    ('payment.cancel_failed', 'partially_captured', 'partially_captured'),
+    ('payment.canceled', 'created', 'canceled'),
+    ('payment.canceled', 'failed', 'canceled'),
+    ('payment.canceled', 'requires_action', 'canceled'),
+    ('payment.canceled', 'authorized', 'canceled'),
+    ('payment.capture_closed', 'partially_captured', 'captured'),
+    ('payment.expired', 'created', 'expired'),
+    ('payment.expired', 'requires_action', 'expired'),
+    ('payment.expired', 'authorized', 'expired'),
+    ('payment.refund_started', 'captured', 'captured'),
+    ('payment.refund_started', 'partially_refunded', 'partially_refunded'),
+    ('payment.refund_failed', 'captured', 'captured'),
+    ('payment.refund_failed', 'partially_refunded', 'partially_refunded'),
+    ('payment.partially_refunded', 'captured', 'partially_refunded'),
+    ('payment.partially_refunded', 'partially_refunded', 'partially_refunded'),
+    ('payment.refunded', 'captured', 'refunded'),
+    ('payment.refunded', 'partially_refunded', 'refunded'),
+    ('payment.refund_reversed', 'partially_refunded', 'captured'),
+    ('payment.refund_reversed', 'partially_refunded', 'partially_refunded'),
+    ('payment.refund_reversed', 'refunded', 'captured'),
+    ('payment.refund_reversed', 'refunded', 'partially_refunded'))
+    END)
+);
+
+-- The order of a watcher: what is below the oldest transaction that still runs will never change.
+CREATE INDEX events_in_order ON events (merchant_id, transaction_id, payment_id, version);
+
+-- Transaction numbers mean something within one cluster only. Where the rows were restored into
+-- another one, `payment-server migrate` draws a new identity, and cursors of the old one expire.
+CREATE TABLE schema_identity (
+  one               boolean PRIMARY KEY DEFAULT true CHECK (one),
+  identity          uuid    NOT NULL DEFAULT gen_random_uuid(),
+  system_identifier bigint  NOT NULL
+);
+INSERT INTO schema_identity (system_identifier)
+SELECT system_identifier FROM pg_control_system();
+
+-- What a worker forgets: answers older than some days. The keys stay.
+CREATE INDEX idempotency_answered ON idempotency (merchant_id, created_at)
+  WHERE answer IS NOT NULL;
+
+INSERT INTO refunds
+SELECT o.merchant_id, o.operation_id, o.payment_id, o.amount_minor, p.currency, p.exponent,
+  o.status, '', o.decline, o.created_at, coalesce(o.settled_at, o.created_at)
+FROM operations AS o JOIN payments AS p USING (merchant_id, payment_id)
+WHERE o.kind = 'refund';
+
+INSERT INTO transfers
+SELECT p.merchant_id, p.payment_id, p.version,
+  row_number() OVER (PARTITION BY p.merchant_id, p.payment_id ORDER BY t.leg),
+  t.debit, t.credit, t.amount, p.currency
+FROM payments AS p, LATERAL (VALUES
+  (1, 'customer_funds', 'authorization_hold', p.authorized_minor),
+  (2, 'authorization_hold', 'merchant_balance', p.captured_minor),
+  (3, 'authorization_hold', 'customer_funds', p.voided_minor),
+  (4, 'merchant_balance', 'refunds', p.refunded_minor + p.refund_pending_minor),
+  (5, 'refunds', 'customer_funds', p.refunded_minor)) AS t (leg, debit, credit, amount)
+WHERE t.amount > 0;
+
+INSERT INTO events (merchant_id, payment_id, version, event_id, type, status, customer_id,
+  occurred_at, snapshot)
+SELECT merchant_id, payment_id, version, gen_random_uuid(), 'payment.imported', status,
+  customer_id, updated_at,
+  json_build_object('format_version', 1, 'payment', json_build_object(
+    'payment_id', payment_id, 'merchant_id', merchant_id, 'customer_id', customer_id,
+    'payment_method', payment_method, 'capture_method', capture_method,
+    'description', description, 'metadata', metadata, 'currency', currency,
+    'exponent', exponent, 'amount_minor', amount_minor, 'status', status,
+    'authorized_minor', authorized_minor, 'captured_minor', captured_minor,
+    'capture_pending_minor', capture_pending_minor, 'voided_minor', voided_minor,
+    'void_pending_minor', void_pending_minor, 'refunded_minor', refunded_minor,
+    'refund_pending_minor', refund_pending_minor, 'decline', decline, 'attempts', attempts,
+    'version', version, 'created_at', created_at, 'updated_at', updated_at,
+    'lapses_at', lapses_at))
+FROM payments;
+
+DO $grant$
+BEGIN
+  -- The ledger and the events are never changed by the service.
+  IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'payment_service') THEN
+    GRANT SELECT, INSERT, UPDATE ON refunds TO payment_service;
+    GRANT SELECT, INSERT ON transfers, events TO payment_service;
+    GRANT SELECT ON schema_identity TO payment_service;
+  END IF;
+END
+$grant$;
