@@ -17,6 +17,7 @@ from payment.v1.errors import ERRORS, OUTCOME_UNKNOWN_WITHOUT_KEY, Row
 from payment_client import (
     AmountTooLarge,
     CardDataRejected,
+    CursorExpired,
     DeadlineExceeded,
     IdempotencyKeyReused,
     IllegalTransition,
@@ -26,10 +27,12 @@ from payment_client import (
     PaymentError,
     PaymentNotFound,
     PaymentStatus,
+    RefundNotFound,
     ResourceExhausted,
     TransactionAborted,
     Unavailable,
     VersionMismatch,
+    WatcherTooSlow,
 )
 from payment_client._failure import read_failure
 
@@ -88,6 +91,9 @@ class TestOfTheContract:
             ("CARD_DATA_REJECTED", CardDataRejected),
             ("MESSAGE_TOO_LARGE", ResourceExhausted),
             ("PAYMENT_NOT_FOUND", PaymentNotFound),
+            ("REFUND_NOT_FOUND", RefundNotFound),
+            ("CURSOR_EXPIRED", CursorExpired),
+            ("WATCHER_TOO_SLOW", WatcherTooSlow),
             ("ALREADY_CAPTURED", IllegalTransition),
             ("AMOUNT_EXCEEDS_CAPTURABLE", AmountTooLarge),
             ("AMOUNT_EXCEEDS_REFUNDABLE", AmountTooLarge),
@@ -112,6 +118,7 @@ class TestOfTheContract:
             "PROCESSOR_UNREACHABLE",
             "OUTCOME_UNKNOWN",
             "TRANSACTION_ABORTED",
+            "WATCHER_TOO_SLOW",
         ],
     )
     def test_what_the_same_key_may_mend_is_retryable(self, reason: str) -> None:
@@ -128,6 +135,8 @@ class TestOfTheContract:
             "VERSION_MISMATCH",
             "INTERNAL_ERROR",
             "MESSAGE_TOO_LARGE",
+            "REFUND_NOT_FOUND",
+            "CURSOR_EXPIRED",
         ],
     )
     def test_what_will_fail_again_is_not_retryable(self, reason: str) -> None:

@@ -9,13 +9,21 @@ import pytest
 
 import payment_client
 from payment_client import (
+    AsyncEventPager,
     AsyncPaymentClient,
     AsyncPaymentPager,
     AsyncPayments,
+    AsyncPaymentWatcher,
+    AsyncRefundPager,
+    EventPager,
     PaymentClient,
     PaymentPager,
     Payments,
+    PaymentWatcher,
+    RefundPager,
 )
+from payment_client._aio.iterators import AsyncPager
+from payment_client._sync.iterators import Pager
 
 TWIN_OF = {
     "payment_client._aio": "payment_client._sync",
@@ -23,6 +31,7 @@ TWIN_OF = {
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",
+    "__anext__": "__next__",
 }
 DOORS = {"__init__", *TWIN_OF.keys(), *TWIN_OF.values()}
 
@@ -32,11 +41,25 @@ DOORS = {"__init__", *TWIN_OF.keys(), *TWIN_OF.values()}
     [
         (PaymentClient, AsyncPaymentClient),
         (Payments, AsyncPayments),
-        (PaymentPager, AsyncPaymentPager),
+        (Pager, AsyncPager),
+        (PaymentWatcher, AsyncPaymentWatcher),
     ],
 )
 def test_the_twins_have_the_same_methods_and_signatures(blocking: type, asynchronous: type) -> None:
     assert signatures(blocking) == signatures(asynchronous)
+
+
+@pytest.mark.parametrize(
+    ("pager", "asynchronous"),
+    [
+        (PaymentPager, AsyncPaymentPager),
+        (RefundPager, AsyncRefundPager),
+        (EventPager, AsyncEventPager),
+    ],
+)
+def test_the_pagers_of_the_twins_are_of_the_same_things(pager: type, asynchronous: type) -> None:
+    things, *others = (typing.get_args(kind.__orig_bases__[0]) for kind in (pager, asynchronous))  # type: ignore[attr-defined]
+    assert [things] == others
 
 
 def test_everything_public_is_in_all() -> None:

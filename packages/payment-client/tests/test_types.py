@@ -14,11 +14,16 @@ from payment_client import (
     CallInfo,
     CaptureMethod,
     DeclineAdvice,
+    Event,
+    EventPage,
     OperationKind,
     OperationStatus,
     Page,
     Payment,
     PaymentStatus,
+    Refund,
+    RefundPage,
+    RefundStatus,
 )
 from payment_client._types import FrozenStrings
 
@@ -47,11 +52,41 @@ def payment() -> Payment:
         amount_refund_pending=ZERO,
         amount_refundable=ZERO,
         decline=None,
+        next_action=None,
         attempts=0,
         version=1,
         allowed_actions=("process", "cancel"),
         created_at=MOMENT,
         updated_at=MOMENT,
+        authorization_expires_at=None,
+        expires_at=None,
+    )
+
+
+@pytest.fixture
+def refund() -> Refund:
+    return Refund(
+        refund_id="019ab000-0000-7000-8000-000000000002",
+        payment_id="019ab000-0000-7000-8000-000000000001",
+        amount=Decimal("2.50"),
+        currency="USD",
+        status=RefundStatus.PENDING,
+        reason="Ada Lovelace changed her mind",
+        decline=None,
+        created_at=MOMENT,
+        updated_at=MOMENT,
+    )
+
+
+@pytest.fixture
+def event(payment: Payment) -> Event:
+    return Event(
+        event_id="019ab000-0000-7000-8000-000000000003",
+        payment_id=payment.payment_id,
+        version=1,
+        type="payment.created",
+        occurred_at=MOMENT,
+        payment=payment,
     )
 
 
@@ -96,6 +131,29 @@ def test_a_page_shows_how_many_it_has_and_whether_more_follow(payment: Payment) 
     assert repr(page) == "Page(1 payments, more follow)"
 
 
+def test_a_refund_shows_itself_in_short_and_without_anybodys_words(refund: Refund) -> None:
+    assert repr(refund) == "Refund(019ab000-0000-7000-8000-000000000002 2.50 USD pending)"
+
+
+def test_a_page_of_refunds_shows_how_many_it_has(refund: Refund) -> None:
+    page = RefundPage(refunds=(refund,), next_page_token="")
+    assert repr(page) == "RefundPage(1 refunds, the last page)"
+
+
+def test_an_event_shows_itself_in_short_and_without_anybodys_words(event: Event) -> None:
+    shown = "Event(payment.created 019ab000-0000-7000-8000-000000000001 version 1)"
+    assert repr(event) == shown
+
+
+def test_a_page_of_events_shows_how_many_it_has(event: Event) -> None:
+    page = EventPage(events=(event,), next_page_token="abc")
+    assert repr(page) == "EventPage(1 events, more follow)"
+
+
+def test_an_event_can_be_pickled(event: Event) -> None:
+    assert pickle.loads(pickle.dumps(event)) == event  # noqa: S301 - made a line before
+
+
 @pytest.mark.parametrize(
     ("names", "prefix", "numbers"),
     [
@@ -103,6 +161,7 @@ def test_a_page_shows_how_many_it_has_and_whether_more_follow(payment: Payment) 
         (CaptureMethod, "CAPTURE_METHOD_", pb.CaptureMethod.items()),
         (OperationKind, "OPERATION_KIND_", pb.OperationKind.items()),
         (OperationStatus, "OPERATION_STATUS_", pb.OperationStatus.items()),
+        (RefundStatus, "REFUND_STATUS_", pb.RefundStatus.items()),
         (DeclineAdvice, "DECLINE_ADVICE_", pb.DeclineAdvice.items()),
     ],
 )

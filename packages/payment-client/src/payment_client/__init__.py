@@ -10,10 +10,18 @@
 underscore are not.
 """
 
-from payment_client._aio import AsyncPaymentClient, AsyncPaymentPager, AsyncPayments
+from payment_client._aio.client import AsyncPaymentClient
+from payment_client._aio.iterators import (
+    AsyncEventPager,
+    AsyncPaymentPager,
+    AsyncPaymentWatcher,
+    AsyncRefundPager,
+)
+from payment_client._aio.payments import AsyncPayments
 from payment_client._errors import (
     AmountTooLarge,
     CardDataRejected,
+    CursorExpired,
     DeadlineExceeded,
     IdempotencyKeyReused,
     IllegalTransition,
@@ -22,20 +30,27 @@ from payment_client._errors import (
     OutcomeUnknown,
     PaymentError,
     PaymentNotFound,
+    RefundNotFound,
     ResourceExhausted,
     TransactionAborted,
     Unavailable,
     VersionMismatch,
+    WatcherTooSlow,
 )
-from payment_client._sync import PaymentClient, PaymentPager, Payments
+from payment_client._sync.client import PaymentClient
+from payment_client._sync.iterators import EventPager, PaymentPager, PaymentWatcher, RefundPager
+from payment_client._sync.payments import Payments
 from payment_client._types import (
     Action,
     CallInfo,
     CaptureMethod,
     Decline,
     DeclineAdvice,
+    Event,
+    EventPage,
     FieldViolation,
     Health,
+    NextAction,
     Operation,
     OperationKind,
     OperationStatus,
@@ -43,26 +58,38 @@ from payment_client._types import (
     Payment,
     PaymentStatus,
     ProcessedPayment,
+    Refund,
+    RefundedPayment,
+    RefundPage,
+    RefundStatus,
 )
 
 __all__ = [
     "Action",
     "AmountTooLarge",
+    "AsyncEventPager",
     "AsyncPaymentClient",
     "AsyncPaymentPager",
+    "AsyncPaymentWatcher",
     "AsyncPayments",
+    "AsyncRefundPager",
     "CallInfo",
     "CaptureMethod",
     "CardDataRejected",
+    "CursorExpired",
     "DeadlineExceeded",
     "Decline",
     "DeclineAdvice",
+    "Event",
+    "EventPage",
+    "EventPager",
     "FieldViolation",
     "Health",
     "IdempotencyKeyReused",
     "IllegalTransition",
     "Internal",
     "InvalidRequest",
+    "NextAction",
     "Operation",
     "OperationKind",
     "OperationStatus",
@@ -74,10 +101,18 @@ __all__ = [
     "PaymentNotFound",
     "PaymentPager",
     "PaymentStatus",
+    "PaymentWatcher",
     "Payments",
     "ProcessedPayment",
+    "Refund",
+    "RefundNotFound",
+    "RefundPage",
+    "RefundPager",
+    "RefundStatus",
+    "RefundedPayment",
     "ResourceExhausted",
     "TransactionAborted",
     "Unavailable",
     "VersionMismatch",
+    "WatcherTooSlow",
 ]

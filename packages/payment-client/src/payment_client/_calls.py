@@ -7,30 +7,38 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
 from payment.v1 import payment_pb2 as pb
-from payment_client import _wire
 from payment_client._errors import Internal, malformed_answer
 from payment_client._policy import REQUEST_ID_HEADER, Terms, terms_of_change, terms_of_read
 from payment_client._settings import Settings
 from payment_client._types import (
     CallInfo,
     CaptureMethod,
+    Event,
+    EventPage,
     Health,
     Page,
     Payment,
     PaymentStatus,
     ProcessedPayment,
+    Refund,
+    RefundedPayment,
+    RefundPage,
+    Watched,
 )
+from payment_client._wire import answers, requests
 
 _REPLAYED_HEADER: Final = "idempotency-replayed"
 
 RequestT = TypeVar("RequestT", bound=Message)
 AnswerT = TypeVar("AnswerT", bound=Message)
 ValueT = TypeVar("ValueT")
+PageT = TypeVar("PageT", bound=Page | RefundPage | EventPage)
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +71,12 @@ class Call(Generic[RequestT, AnswerT, ValueT]):
 
 
 @dataclass(frozen=True, slots=True)
-class ListCall(Call[pb.ListPaymentsRequest, pb.ListPaymentsResponse, Page]):
+class PageCall(Call[Any, Any, PageT], Generic[PageT, ItemT]):
     """The call for one page of a list."""
 
-    def after(self, page: Page) -> "ListCall | None":
+    items: Callable[[PageT], tuple[ItemT, ...]]
+
+    def after(self, page: PageT) -> "PageCall[PageT, ItemT] | None":
         """The call for the page behind this one; None behind the last.
 
         A token that leads back to itself would have a pager read the same page for ever.
@@ -75,12 +85,21 @@ class ListCall(Call[pb.ListPaymentsRequest, pb.ListPaymentsResponse, Page]):
             return None
         if page.next_page_token == self.request.page_token:
             raise self._malformed("a page that is followed by itself", page.call)
-        return replace(self, request=_wire.next_list_request(self.request, page.next_page_token))
+        following = requests.next_page_request(self.request, page.next_page_token)
+        return replace(self, request=following)
 
 
 CreateCall: TypeAlias = Call[pb.CreatePaymentRequest, pb.CreatePaymentResponse, Payment]
 GetCall: TypeAlias = Call[pb.GetPaymentRequest, pb.GetPaymentResponse, Payment]
 ProcessCall: TypeAlias = Call[pb.ProcessPaymentRequest, pb.ProcessPaymentResponse, ProcessedPayment]
+CaptureCall: TypeAlias = Call[pb.CapturePaymentRequest, pb.CapturePaymentResponse, ProcessedPayment]
+CancelCall: TypeAlias = Call[pb.CancelPaymentRequest, pb.CancelPaymentResponse, ProcessedPayment]
+CompleteCall: TypeAlias = Call[
+    pb.CompletePaymentActionRequest, pb.CompletePaymentActionResponse, ProcessedPayment
+]
+RefundCall: TypeAlias = Call[pb.RefundPaymentRequest, pb.RefundPaymentResponse, RefundedPayment]
+GetRefundCall: TypeAlias = Call[pb.GetRefundRequest, pb.GetRefundResponse, Refund]
+WatchCall: TypeAlias = Call[pb.WatchPaymentsRequest, pb.WatchPaymentsResponse, Watched]
 HealthCall: TypeAlias = Call[pb.HealthCheckRequest, pb.HealthCheckResponse, Health]
 
 
@@ -94,12 +113,13 @@ def create_call(
     capture_method: CaptureMethod,
     description: str,
     metadata: Mapping[str, str] | None,
+    expires_at: datetime | None,
     idempotency_key: str | None,
     timeout_seconds: float | None,
     headers: Mapping[str, str] | None,
 ) -> CreateCall:
     terms = terms_of_change(settings, timeout_seconds, headers, idempotency_key)
-    request = _wire.create_request(
+    request = requests.create_request(
         amount=amount,
         currency=currency,
         customer_id=customer_id,
@@ -107,9 +127,10 @@ def create_call(
         capture_method=capture_method,
         description=description,
         metadata=metadata,
+        expires_at=expires_at,
         idempotency_key=terms.idempotency_key,
     )
-    return Call("CreatePayment", request, terms, _wire.created_payment)
+    return Call("CreatePayment", request, terms, answers.created_payment)
 
 
 def get_call(
@@ -120,7 +141,7 @@ def get_call(
     headers: Mapping[str, str] | None,
 ) -> GetCall:
     terms = terms_of_read(settings, timeout_seconds, headers)
-    return Call("GetPayment", _wire.get_request(payment_id), terms, _wire.got_payment)
+    return Call("GetPayment", requests.get_request(payment_id), terms, answers.got_payment)
 
 
 def list_call(
@@ -135,9 +156,9 @@ def list_call(
     page_token: str | None,
     timeout_seconds: float | None,
     headers: Mapping[str, str] | None,
-) -> ListCall:
+) -> PageCall[Page, Payment]:
     terms = terms_of_read(settings, timeout_seconds, headers)
-    request = _wire.list_request(
+    request = requests.list_request(
         customer_id=customer_id,
         status=status,
         created_from=created_from,
@@ -146,7 +167,7 @@ def list_call(
         page_size=page_size,
         page_token=page_token,
     )
-    return ListCall("ListPayments", request, terms, _wire.page)
+    return PageCall("ListPayments", request, terms, answers.page, lambda page: page.payments)
 
 
 def process_call(
@@ -162,7 +183,7 @@ def process_call(
     headers: Mapping[str, str] | None,
 ) -> ProcessCall:
     terms = terms_of_change(settings, timeout_seconds, headers, idempotency_key)
-    request = _wire.process_request(
+    request = requests.process_request(
         payment_id=payment_id,
         action=action,
         amount=amount,
@@ -170,14 +191,161 @@ def process_call(
         expected_version=expected_version,
         idempotency_key=terms.idempotency_key,
     )
-    return Call("ProcessPayment", request, terms, _wire.processed_payment)
+    return Call("ProcessPayment", request, terms, answers.processed_payment)
+
+
+def capture_call(
+    settings: Settings,
+    payment_id: str,
+    *,
+    amount: Decimal | str | int | None,
+    final: bool,
+    expected_version: int | None,
+    idempotency_key: str | None,
+    timeout_seconds: float | None,
+    headers: Mapping[str, str] | None,
+) -> CaptureCall:
+    terms = terms_of_change(settings, timeout_seconds, headers, idempotency_key)
+    request = requests.capture_request(
+        payment_id=payment_id,
+        amount=amount,
+        final=final,
+        expected_version=expected_version,
+        idempotency_key=terms.idempotency_key,
+    )
+    return Call("CapturePayment", request, terms, answers.strictly_processed_payment)
+
+
+def cancel_call(
+    settings: Settings,
+    payment_id: str,
+    *,
+    expected_version: int | None,
+    idempotency_key: str | None,
+    timeout_seconds: float | None,
+    headers: Mapping[str, str] | None,
+) -> CancelCall:
+    terms = terms_of_change(settings, timeout_seconds, headers, idempotency_key)
+    request = requests.cancel_request(
+        payment_id=payment_id,
+        expected_version=expected_version,
+        idempotency_key=terms.idempotency_key,
+    )
+    return Call("CancelPayment", request, terms, answers.strictly_processed_payment)
+
+
+def complete_call(
+    settings: Settings,
+    payment_id: str,
+    *,
+    result: str,
+    expected_version: int | None,
+    idempotency_key: str | None,
+    timeout_seconds: float | None,
+    headers: Mapping[str, str] | None,
+) -> CompleteCall:
+    terms = terms_of_change(settings, timeout_seconds, headers, idempotency_key)
+    request = requests.complete_request(
+        payment_id=payment_id,
+        result=result,
+        expected_version=expected_version,
+        idempotency_key=terms.idempotency_key,
+    )
+    return Call("CompletePaymentAction", request, terms, answers.strictly_processed_payment)
+
+
+def refund_call(
+    settings: Settings,
+    payment_id: str,
+    *,
+    amount: Decimal | str | int | None,
+    reason: str,
+    expected_version: int | None,
+    idempotency_key: str | None,
+    timeout_seconds: float | None,
+    headers: Mapping[str, str] | None,
+) -> RefundCall:
+    terms = terms_of_change(settings, timeout_seconds, headers, idempotency_key)
+    request = requests.refund_request(
+        payment_id=payment_id,
+        amount=amount,
+        reason=reason,
+        expected_version=expected_version,
+        idempotency_key=terms.idempotency_key,
+    )
+    return Call("RefundPayment", request, terms, answers.refunded_payment)
+
+
+def get_refund_call(
+    settings: Settings,
+    refund_id: str,
+    *,
+    timeout_seconds: float | None,
+    headers: Mapping[str, str] | None,
+) -> GetRefundCall:
+    terms = terms_of_read(settings, timeout_seconds, headers)
+    return Call("GetRefund", requests.get_refund_request(refund_id), terms, answers.got_refund)
+
+
+def refunds_call(
+    settings: Settings,
+    payment_id: str,
+    *,
+    page_size: int | None,
+    page_token: str | None,
+    timeout_seconds: float | None,
+    headers: Mapping[str, str] | None,
+) -> PageCall[RefundPage, Refund]:
+    terms = terms_of_read(settings, timeout_seconds, headers)
+    request = requests.refunds_request(
+        payment_id=payment_id, page_size=page_size, page_token=page_token
+    )
+    return PageCall("ListRefunds", request, terms, answers.refund_page, lambda page: page.refunds)
+
+
+def events_call(
+    settings: Settings,
+    payment_id: str,
+    *,
+    page_size: int | None,
+    page_token: str | None,
+    timeout_seconds: float | None,
+    headers: Mapping[str, str] | None,
+) -> PageCall[EventPage, Event]:
+    terms = terms_of_read(settings, timeout_seconds, headers)
+    request = requests.events_request(
+        payment_id=payment_id, page_size=page_size, page_token=page_token
+    )
+    return PageCall(
+        "ListPaymentEvents", request, terms, answers.event_page, lambda page: page.events
+    )
+
+
+def watch_call(
+    settings: Settings,
+    *,
+    payment_id: str | None,
+    customer_id: str | None,
+    cursor: str | None,
+    from_beginning: bool,
+    headers: Mapping[str, str] | None,
+) -> WatchCall:
+    """The call for the first stream of a watch; no stream is given the timeout of its terms."""
+    request = requests.watch_request(
+        payment_id=payment_id,
+        customer_id=customer_id,
+        cursor=cursor,
+        from_beginning=from_beginning,
+    )
+    terms = terms_of_read(settings, None, headers)
+    return Call("WatchPayments", request, terms, answers.watched)
 
 
 def health_call(
     settings: Settings, *, timeout_seconds: float | None, headers: Mapping[str, str] | None
 ) -> HealthCall:
     terms = terms_of_read(settings, timeout_seconds, headers)
-    return Call("HealthCheck", _wire.health_request(), terms, _wire.health)
+    return Call("HealthCheck", requests.health_request(), terms, answers.health)
 
 
 def _call_info(trailing: Mapping[str, str]) -> CallInfo:

@@ -4,12 +4,15 @@
     ├── InvalidRequest            the request itself is wrong: .violations
     │   └── CardDataRejected      it carries card data, which belongs nowhere near this service
     ├── PaymentNotFound           unknown, or another merchant's
+    ├── RefundNotFound            likewise
     ├── IllegalTransition         not in the payment's status: .status, .allowed_actions
     │   └── AmountTooLarge        more than is left to capture or refund: .limit
     ├── IdempotencyKeyReused      the key belongs to another request
     ├── VersionMismatch           the payment has changed since expected_version was read
     ├── TransactionAborted        too many changes met on the payment
+    ├── CursorExpired             the watch cannot go on from there, only start anew
     ├── ResourceExhausted         too large, or too much at once
+    │   └── WatcherTooSlow        the watcher did not keep up; a watch resumes by itself
     ├── Unavailable               the service is not reached, overloaded or stopping
     ├── DeadlineExceeded          no answer within the timeout
     ├── OutcomeUnknown            the service cannot tell whether the call took effect
@@ -73,6 +76,10 @@ class PaymentNotFound(PaymentError):
     """There is no such payment, or it is another merchant's."""
 
 
+class RefundNotFound(PaymentError):
+    """There is no such refund, or it is another merchant's."""
+
+
 class IllegalTransition(PaymentError):
     """The payment's status does not allow this; `reason` says which of the many cases it is."""
 
@@ -119,6 +126,14 @@ class TransactionAborted(PaymentError):
 
 class ResourceExhausted(PaymentError):
     """The request is too large, or there are too many of them."""
+
+
+class WatcherTooSlow(ResourceExhausted):
+    """The watcher did not keep up with what happened; the same cursor goes on."""
+
+
+class CursorExpired(PaymentError):
+    """The cursor is too old or of another database: look at the payments, then watch anew."""
 
 
 class Unavailable(PaymentError):

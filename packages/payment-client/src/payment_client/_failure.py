@@ -17,6 +17,7 @@ from payment.v1.errors import DOMAIN, row_of
 from payment_client._errors import (
     AmountTooLarge,
     CardDataRejected,
+    CursorExpired,
     DeadlineExceeded,
     IdempotencyKeyReused,
     IllegalTransition,
@@ -25,10 +26,12 @@ from payment_client._errors import (
     OutcomeUnknown,
     PaymentError,
     PaymentNotFound,
+    RefundNotFound,
     ResourceExhausted,
     TransactionAborted,
     Unavailable,
     VersionMismatch,
+    WatcherTooSlow,
 )
 from payment_client._types import NO_STRINGS, FieldViolation, FrozenStrings
 
@@ -40,11 +43,14 @@ MessageT = TypeVar("MessageT", bound=Message)
 _CLASS_OF_REASON: Final[Mapping[str, type[PaymentError]]] = {
     "CARD_DATA_REJECTED": CardDataRejected,
     "PAYMENT_NOT_FOUND": PaymentNotFound,
+    "REFUND_NOT_FOUND": RefundNotFound,
     "AMOUNT_EXCEEDS_CAPTURABLE": AmountTooLarge,
     "AMOUNT_EXCEEDS_REFUNDABLE": AmountTooLarge,
     "IDEMPOTENCY_KEY_REUSED": IdempotencyKeyReused,
     "VERSION_MISMATCH": VersionMismatch,
     "OUTCOME_UNKNOWN": OutcomeUnknown,
+    "CURSOR_EXPIRED": CursorExpired,
+    "WATCHER_TOO_SLOW": WatcherTooSlow,
 }
 """The reasons that have a class of their own; the others have the class of their code."""
 
@@ -75,7 +81,7 @@ _KIND_OF_CODE: Final[Mapping[str, _Kind]] = {
 _KIND_OF_OTHERS: Final = _Kind(Internal, 500, "The service failed.")
 
 _REPEATABLE_CODES: Final = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE"})
-_REPEATABLE_REASON: Final = "TRANSACTION_ABORTED"
+_REPEATABLE_REASONS: Final = frozenset({"TRANSACTION_ABORTED", "WATCHER_TOO_SLOW"})
 
 
 def read_failure(
@@ -108,7 +114,7 @@ def read_failure(
         retry_after=wait,
         request_id=_request_id(values, packed) or request_id,
         idempotency_key=idempotency_key,
-        retryable=code in _REPEATABLE_CODES or reason == _REPEATABLE_REASON or wait is not None,
+        retryable=code in _REPEATABLE_CODES or reason in _REPEATABLE_REASONS or wait is not None,
     )
 
 

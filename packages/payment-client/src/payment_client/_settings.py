@@ -10,6 +10,8 @@ from typing import Final
 DEFAULT_TARGET: Final = "127.0.0.1:50051"
 DEFAULT_TIMEOUT_SECONDS: Final = 5.0
 """Enough for a processor that takes its time, and short of what a waiting person puts up with."""
+DEFAULT_PATIENCE_SECONDS: Final = 60.0
+"""Longer than a service takes to be replaced; after that a person had better hear of it."""
 MAX_TIMEOUT_SECONDS: Final = 3600.0
 """No call of this contract is worth an hour; above it somebody meant milliseconds."""
 
@@ -32,7 +34,8 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     # The channel is plaintext: a proxy that the environment happens to name would read it all.
     ("grpc.enable_http_proxy", 0),
     # Keepalive stays off, as in grpcio: every call has a deadline that finds a dead connection,
-    # and pings from many idle clients cost the service more than they tell.
+    # every silence of a watch has a limit, and pings from many idle clients cost the service more
+    # than they tell.
 )
 
 CLOSED: Final = "the client is closed"
@@ -74,6 +77,13 @@ def checked_timeout(timeout_seconds: float, name: str = "timeout_seconds") -> fl
             f" not {timeout_seconds!r}"
         )
     return float(timeout_seconds)
+
+
+def checked_patience(patience_seconds: float) -> float:
+    """How long a watch waits for its service: above 0; infinity never gives up."""
+    if not patience_seconds > 0:  # NaN is not either
+        raise ValueError(f"patience_seconds must be above 0, not {patience_seconds!r}")
+    return float(patience_seconds)
 
 
 def _timeout_in(environment: Mapping[str, str]) -> float:

@@ -56,6 +56,8 @@ class OperationKind(StrEnum):
     CAPTURE = "capture"
     CANCEL = "cancel"
     REFUND = "refund"
+    COMPLETE = "complete"
+    """Go on with an authorization after the customer has acted."""
     UNKNOWN = "unknown"
     """A kind that a newer service has and this client does not know."""
 
@@ -67,6 +69,20 @@ class OperationStatus(StrEnum):
     """Its outcome is not known yet; the service finds it out by itself."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    REQUIRES_ACTION = "requires_action"
+    """The customer has to act before it can be decided; `complete` goes on."""
+    UNKNOWN = "unknown"
+    """A status that a newer service has and this client does not know."""
+
+
+class RefundStatus(StrEnum):
+    """How far a refund has come."""
+
+    PENDING = "pending"
+    """On its way; the amount is set aside."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """The money stayed with the merchant, or came back to them."""
     UNKNOWN = "unknown"
     """A status that a newer service has and this client does not know."""
 
@@ -150,6 +166,18 @@ class Decline:
     """A sentence that may be shown to the customer."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextAction:
+    """What the customer has to do before an authorization can be decided."""
+
+    type: str
+    """What it is: "challenge"."""
+    url: str
+    """Where to send the customer; empty where there is no page, as in the sandbox."""
+    expires_at: datetime
+    """The payment expires if it is not completed by then."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Payment:
     """One payment, as it was when the service answered.
@@ -177,14 +205,21 @@ class Payment:
     amount_refundable: Decimal
     decline: Decline | None
     """The last attempt's decline; None unless the status is failed."""
+    next_action: NextAction | None
+    """What the customer has to do; None unless the status is requires_action."""
     attempts: int
     """How many times authorization was tried."""
     version: int
     """Grows by one with every change of the payment; the first is 1."""
     allowed_actions: tuple[str, ...]
-    """The actions that `process` takes now; strings, as a newer service may know more of them."""
+    """What may be asked now: process, authorize, capture, cancel, refund, complete; strings, as a
+    newer service may know more of them."""
     created_at: datetime
     updated_at: datetime
+    authorization_expires_at: datetime | None
+    """When the hold lapses; None unless something is held."""
+    expires_at: datetime | None
+    """The deadline that was asked for: a payment still created by then expires."""
     call: CallInfo = field(default=CallInfo(), compare=False)
 
     def __repr__(self) -> str:
@@ -213,14 +248,66 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessedPayment:
-    """A payment after `process`. A decline is told here: the payment's status is failed."""
+    """A payment after what was done. A decline is told here: the payment's status is failed."""
 
     payment: Payment
     operation: Operation
-    """What was asked of the processor."""
+    """What was asked of the processor, or settled without it where nothing was held."""
     processed_at: datetime
     """When the outcome was recorded; of a pending operation, when it was asked for."""
     call: CallInfo = field(default=CallInfo(), compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Refund:
+    """Money given back to the customer, as it was when the service answered."""
+
+    refund_id: str
+    """Also the id of the operation that asked for it."""
+    payment_id: str
+    amount: Decimal
+    """In units of the currency with all of its decimals."""
+    currency: str
+    status: RefundStatus
+    reason: str
+    """The caller's own words; empty where none were given."""
+    decline: Decline | None
+    """Why it failed; None otherwise."""
+    created_at: datetime
+    updated_at: datetime
+    """When its status last changed."""
+    call: CallInfo = field(default=CallInfo(), compare=False)
+
+    def __repr__(self) -> str:
+        return f"Refund({self.refund_id} {self.amount} {self.currency} {self.status})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundedPayment:
+    """A payment after `refund`, and the refund, which may be pending."""
+
+    payment: Payment
+    operation: Operation
+    """What was asked of the processor; the refund has its id."""
+    refund: Refund
+    call: CallInfo = field(default=CallInfo(), compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Event:
+    """One change of a payment. Each has the payment's next version: 1, 2, 3 without a gap."""
+
+    event_id: str
+    payment_id: str
+    version: int
+    type: str
+    """What happened, in the past tense: "payment.created", "payment.captured" and so on."""
+    occurred_at: datetime
+    payment: Payment
+    """The payment after the change."""
+
+    def __repr__(self) -> str:
+        return f"Event({self.type} {self.payment_id} version {self.version})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -233,8 +320,41 @@ class Page:
     call: CallInfo = field(default=CallInfo(), compare=False)
 
     def __repr__(self) -> str:
-        more = "more follow" if self.next_page_token else "the last page"
-        return f"Page({len(self.payments)} payments, {more})"
+        return f"Page({len(self.payments)} payments, {_what_follows(self.next_page_token)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class RefundPage:
+    """One page of a payment's refunds, newest first."""
+
+    refunds: tuple[Refund, ...]
+    next_page_token: str
+    """Where the next page starts; empty on the last one."""
+    call: CallInfo = field(default=CallInfo(), compare=False)
+
+    def __repr__(self) -> str:
+        return f"RefundPage({len(self.refunds)} refunds, {_what_follows(self.next_page_token)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class EventPage:
+    """One page of a payment's events, oldest first."""
+
+    events: tuple[Event, ...]
+    next_page_token: str
+    """Where the next page starts; empty on the last one."""
+    call: CallInfo = field(default=CallInfo(), compare=False)
+
+    def __repr__(self) -> str:
+        return f"EventPage({len(self.events)} events, {_what_follows(self.next_page_token)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """One answer of a watch: how far it has come, and what happened, if anything did."""
+
+    event: Event | None
+    cursor: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,3 +364,7 @@ class Health:
     healthy: bool
     checked_at: datetime
     call: CallInfo = field(default=CallInfo(), compare=False, repr=False)
+
+
+def _what_follows(next_page_token: str) -> str:
+    return "more follow" if next_page_token else "the last page"

@@ -1,5 +1,6 @@
-"""`payment_client._wire`: values to messages and back, and what no message can carry."""
+"""`payment_client._wire.requests`: values to messages, and what no message can carry."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -7,20 +8,8 @@ from typing import Any
 import pytest
 
 from payment.v1 import payment_pb2 as pb
-from payment_client import (
-    CallInfo,
-    CaptureMethod,
-    Decline,
-    DeclineAdvice,
-    InvalidRequest,
-    OperationKind,
-    OperationStatus,
-    Payment,
-    PaymentStatus,
-    _wire,
-)
-
-CALL = CallInfo(request_id="r-1")
+from payment_client import CaptureMethod, InvalidRequest, PaymentStatus
+from payment_client._wire import requests
 
 
 def created(**changes: Any) -> pb.CreatePaymentRequest:
@@ -32,14 +21,15 @@ def created(**changes: Any) -> pb.CreatePaymentRequest:
         "capture_method": CaptureMethod.AUTOMATIC,
         "description": "",
         "metadata": None,
+        "expires_at": None,
         "idempotency_key": "key",
     }
-    return _wire.create_request(**(arguments | changes))
+    return requests.create_request(**(arguments | changes))
 
 
 def listed(**changes: Any) -> pb.ListPaymentsRequest:
     names = "customer_id status created_from created_before metadata page_size page_token"
-    return _wire.list_request(**(dict.fromkeys(names.split()) | changes))
+    return requests.list_request(**(dict.fromkeys(names.split()) | changes))
 
 
 def processed(**changes: Any) -> pb.ProcessPaymentRequest:
@@ -51,27 +41,43 @@ def processed(**changes: Any) -> pb.ProcessPaymentRequest:
         "expected_version": None,
         "idempotency_key": "key",
     }
-    return _wire.process_request(**(arguments | changes))
+    return requests.process_request(**(arguments | changes))
 
 
-def answered(**changes: Any) -> Payment:
-    zero = "0.00"
-    fields: dict[str, Any] = {
+def captured(**changes: Any) -> pb.CapturePaymentRequest:
+    arguments: dict[str, Any] = {
         "payment_id": "p-1",
-        "currency": "USD",
-        "amount": "10.00",
-        "status": pb.PAYMENT_STATUS_CREATED,
-        "capture_method": pb.CAPTURE_METHOD_MANUAL,
-        "amount_authorized": zero,
-        "amount_captured": zero,
-        "amount_capturable": zero,
-        "amount_voided": zero,
-        "amount_refunded": zero,
-        "amount_refund_pending": zero,
-        "amount_refundable": zero,
+        "amount": None,
+        "final": False,
+        "expected_version": None,
+        "idempotency_key": "key",
     }
-    message = pb.Payment(**(fields | changes))
-    return _wire.got_payment(pb.GetPaymentResponse(payment=message), CALL)
+    return requests.capture_request(**(arguments | changes))
+
+
+def refunded(**changes: Any) -> pb.RefundPaymentRequest:
+    arguments: dict[str, Any] = {
+        "payment_id": "p-1",
+        "amount": None,
+        "reason": "",
+        "expected_version": None,
+        "idempotency_key": "key",
+    }
+    return requests.refund_request(**(arguments | changes))
+
+
+def watched(**changes: Any) -> pb.WatchPaymentsRequest:
+    arguments: dict[str, Any] = {
+        "payment_id": None,
+        "customer_id": None,
+        "cursor": None,
+        "from_beginning": False,
+    }
+    return requests.watch_request(**(arguments | changes))
+
+
+PARTIAL = pytest.mark.parametrize("request_of", [processed, captured, refunded])
+"""The requests that may name a part of an amount, and a version."""
 
 
 @pytest.mark.parametrize(
@@ -97,9 +103,10 @@ def test_an_amount_of_any_other_type_is_refused(amount: object) -> None:
         created(amount=amount)
 
 
-def test_a_partial_amount_that_is_a_float_is_refused() -> None:
+@PARTIAL
+def test_a_partial_amount_that_is_a_float_is_refused(request_of: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="never a float"):
-        processed(amount=1.5)
+        request_of(amount=1.5)
 
 
 def test_a_capture_method_is_sent_by_its_number() -> None:
@@ -174,9 +181,10 @@ def test_an_empty_customer_is_not_every_customer() -> None:
         listed(customer_id="")
 
 
-def test_an_empty_amount_is_not_all_that_is_left() -> None:
+@PARTIAL
+def test_an_empty_amount_is_not_all_that_is_left(request_of: Callable[..., Any]) -> None:
     with pytest.raises(InvalidRequest, match="amount: is empty"):
-        processed(amount="")
+        request_of(amount="")
 
 
 def test_filters_that_are_not_given_are_not_sent() -> None:
@@ -197,75 +205,75 @@ def test_a_page_size_fits_the_message_or_is_the_services_to_refuse(
     assert listed(page_size=page_size).page_size == sent
 
 
+@PARTIAL
 @pytest.mark.parametrize("version", [2**63, 0, -1])
-def test_a_version_that_no_payment_can_have_is_an_invalid_request(version: int) -> None:
+def test_a_version_that_no_payment_can_have_is_an_invalid_request(
+    request_of: Callable[..., Any], version: int
+) -> None:
     with pytest.raises(InvalidRequest, match="expected_version"):
-        processed(expected_version=version)
+        request_of(expected_version=version)
 
 
-def test_an_amount_keeps_its_exponent() -> None:
-    assert str(answered(amount="10.00").amount) == "10.00"
+def test_a_deadline_of_a_payment_is_sent_in_utc() -> None:
+    berlin = timezone(timedelta(hours=1))
+    request = created(expires_at=datetime(2026, 11, 23, 1, tzinfo=berlin))
+    assert request.expires_at.ToDatetime(tzinfo=UTC) == datetime(2026, 11, 23, tzinfo=UTC)
 
 
-def test_times_come_back_aware_and_in_utc() -> None:
-    moment = datetime(2026, 11, 23, 5, 30, 0, 123456, tzinfo=UTC)
-    payment = answered(created_at=moment)
-    assert (payment.created_at, payment.created_at.tzinfo) == (moment, UTC)
+def test_a_payment_without_a_deadline_is_sent_without_one() -> None:
+    assert not created().HasField("expires_at")
 
 
-def test_the_lists_of_a_payment_come_back_immutable() -> None:
-    assert answered(allowed_actions=["process", "cancel"]).allowed_actions == ("process", "cancel")
-
-
-def test_a_status_of_a_newer_service_is_unknown() -> None:
-    assert answered(status=99).status is PaymentStatus.UNKNOWN
-
-
-def test_a_capture_method_of_a_newer_service_is_unknown() -> None:
-    assert answered(capture_method=99).capture_method is CaptureMethod.UNKNOWN
-
-
-def test_a_payment_that_was_not_declined_has_no_decline() -> None:
-    assert answered().decline is None
-
-
-def test_a_decline_comes_back_whole() -> None:
-    until = datetime(2026, 12, 1, tzinfo=UTC)
-    message = pb.Decline(code="x", network_code="51", advice=99, message="m", retry_after=until)  # type: ignore[arg-type]
-    assert answered(decline=message).decline == Decline(
-        code="x",
-        network_code="51",
-        advice=DeclineAdvice.UNKNOWN,
-        retry_after=until,
-        message="m",
+def test_a_capture_is_sent_whole() -> None:
+    sent = captured(amount=Decimal("2.50"), final=True, expected_version=3)
+    assert sent == pb.CapturePaymentRequest(
+        payment_id="p-1", amount="2.50", final=True, expected_version=3, idempotency_key="key"
     )
 
 
-def test_a_pending_operation_is_not_settled() -> None:
-    answer = pb.ProcessPaymentResponse(processed_at="2026-11-23T05:30:00.5Z")
-    answer.payment.MergeFrom(payment_message())
-    answer.operation.MergeFrom(
-        pb.Operation(
-            kind=pb.OPERATION_KIND_CAPTURE, status=pb.OPERATION_STATUS_PENDING, amount="1.00"
-        )
+def test_a_cancellation_is_sent_whole() -> None:
+    sent = requests.cancel_request(payment_id="p-1", expected_version=3, idempotency_key="key")
+    assert sent == pb.CancelPaymentRequest(
+        payment_id="p-1", expected_version=3, idempotency_key="key"
     )
-    operation = _wire.processed_payment(answer, CALL).operation
-    assert (operation.kind, operation.status) == (OperationKind.CAPTURE, OperationStatus.PENDING)
-    assert operation.settled_at is None
 
 
-def test_a_written_time_comes_back_aware() -> None:
-    answer = pb.HealthCheckResponse(status="healthy", timestamp="2026-11-23T05:30:00.5Z")
-    checked_at = _wire.health(answer, CALL).checked_at
-    assert checked_at == datetime(2026, 11, 23, 5, 30, 0, 500000, tzinfo=UTC)
+def test_a_completion_is_sent_whole() -> None:
+    sent = requests.complete_request(
+        payment_id="p-1", result="refused", expected_version=3, idempotency_key="key"
+    )
+    assert sent == pb.CompletePaymentActionRequest(
+        payment_id="p-1", result="refused", expected_version=3, idempotency_key="key"
+    )
 
 
-def test_every_value_carries_how_its_answer_came_about() -> None:
-    assert answered().call is CALL
+def test_a_refund_is_sent_whole() -> None:
+    sent = refunded(amount=1, reason="broken", expected_version=3)
+    assert sent == pb.RefundPaymentRequest(
+        payment_id="p-1", amount="1", reason="broken", expected_version=3, idempotency_key="key"
+    )
 
 
-def payment_message() -> pb.Payment:
-    names = [
-        field.name for field in pb.Payment.DESCRIPTOR.fields if field.name.startswith("amount")
-    ]
-    return pb.Payment(**dict.fromkeys(names, "0.00"))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "request_of", [requests.refunds_request, requests.events_request], ids=["refunds", "events"]
+)
+def test_the_next_page_is_asked_for_as_the_one_before(request_of: Callable[..., Any]) -> None:
+    first = request_of(payment_id="p-1", page_size=2, page_token=None)
+    following = requests.next_page_request(first, "behind")
+    assert following == request_of(payment_id="p-1", page_size=2, page_token="behind")
+
+
+@pytest.mark.parametrize("field", ["payment_id", "customer_id"])
+def test_an_empty_id_does_not_watch_everything(field: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"{field}: is empty"):
+        watched(**{field: ""})
+
+
+def test_a_watch_without_any_bounds_is_of_everything_from_now() -> None:
+    assert watched() == pb.WatchPaymentsRequest()
+
+
+def test_a_resumed_watch_is_the_same_behind_its_cursor() -> None:
+    first = watched(customer_id="cust123", from_beginning=True)
+    resumed = requests.resumed_watch_request(first, "c-1")
+    assert resumed == pb.WatchPaymentsRequest(customer_id="cust123", cursor="c-1")

@@ -1,4 +1,4 @@
-"""Between the contract's messages and the client's values; nothing else builds or reads messages.
+"""What callers say → the contract's messages; nothing else builds them.
 
 What protobuf cannot carry is refused as the service would refuse it; so is an empty value that it
 carries as one not given, where that means more than the caller said. All other judgement of a
@@ -6,53 +6,30 @@ request is the service's alone, so that there is one truth about it.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Final, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from payment.v1 import payment_pb2 as pb
 from payment_client._errors import field_invalid
-from payment_client._types import (
-    CallInfo,
-    CaptureMethod,
-    Decline,
-    DeclineAdvice,
-    FrozenStrings,
-    Health,
-    Operation,
-    OperationKind,
-    OperationStatus,
-    Page,
-    Payment,
-    PaymentStatus,
-    ProcessedPayment,
+from payment_client._types import CaptureMethod, PaymentStatus
+
+PagedT = TypeVar(
+    "PagedT", pb.ListPaymentsRequest, pb.ListRefundsRequest, pb.ListPaymentEventsRequest
 )
 
-NameT = TypeVar("NameT", bound=StrEnum)
-NumberT = TypeVar("NumberT", bound=int)
-
-
-def _numbers(
-    number_of: Callable[[str], NumberT], prefix: str, names: type[NameT]
-) -> dict[NameT, NumberT]:
-    return {name: number_of(prefix + name.name) for name in names if name.name != "UNKNOWN"}
-
-
-_STATUS: Final = _numbers(pb.PaymentStatus.Value, "PAYMENT_STATUS_", PaymentStatus)
-_METHOD: Final = _numbers(pb.CaptureMethod.Value, "CAPTURE_METHOD_", CaptureMethod)
-_KIND: Final = _numbers(pb.OperationKind.Value, "OPERATION_KIND_", OperationKind)
-_OUTCOME: Final = _numbers(pb.OperationStatus.Value, "OPERATION_STATUS_", OperationStatus)
-_ADVICE: Final = _numbers(pb.DeclineAdvice.Value, "DECLINE_ADVICE_", DeclineAdvice)
-
-_STATUS_OF: Final[Mapping[int, PaymentStatus]] = {n: name for name, n in _STATUS.items()}
-_METHOD_OF: Final[Mapping[int, CaptureMethod]] = {n: name for name, n in _METHOD.items()}
-_KIND_OF: Final[Mapping[int, OperationKind]] = {n: name for name, n in _KIND.items()}
-_OUTCOME_OF: Final[Mapping[int, OperationStatus]] = {n: name for name, n in _OUTCOME.items()}
-_ADVICE_OF: Final[Mapping[int, DeclineAdvice]] = {n: name for name, n in _ADVICE.items()}
+_STATUS: Final = {
+    status: pb.PaymentStatus.Value(f"PAYMENT_STATUS_{status.name}")
+    for status in PaymentStatus
+    if status is not PaymentStatus.UNKNOWN
+}
+_METHOD: Final = {
+    CaptureMethod.AUTOMATIC: pb.CAPTURE_METHOD_AUTOMATIC,
+    CaptureMethod.MANUAL: pb.CAPTURE_METHOD_MANUAL,
+}
 
 _PLAIN_EXPONENTS: Final = range(-20, 21)
 """Exponents that are written out. The contract has 12 digits and 3 decimals; 1E+999999999 written
@@ -74,6 +51,7 @@ def create_request(
     capture_method: CaptureMethod,
     description: str,
     metadata: Mapping[str, str] | None,
+    expires_at: datetime | None,
     idempotency_key: str,
 ) -> pb.CreatePaymentRequest:
     return pb.CreatePaymentRequest(
@@ -84,6 +62,7 @@ def create_request(
         capture_method=_capture_method(capture_method),
         description=_text("description", description),
         metadata=_metadata(metadata),
+        expires_at=_timestamp("expires_at", expires_at),
         idempotency_key=_text("idempotency_key", idempotency_key),
     )
 
@@ -113,10 +92,30 @@ def list_request(
     )
 
 
-def next_list_request(request: pb.ListPaymentsRequest, token: str) -> pb.ListPaymentsRequest:
-    following = pb.ListPaymentsRequest()
+def refunds_request(
+    *, payment_id: str, page_size: int | None, page_token: str | None
+) -> pb.ListRefundsRequest:
+    return pb.ListRefundsRequest(
+        payment_id=_text("payment_id", payment_id),
+        page_size=_page_size(page_size),
+        page_token=_text("page_token", page_token or ""),
+    )
+
+
+def events_request(
+    *, payment_id: str, page_size: int | None, page_token: str | None
+) -> pb.ListPaymentEventsRequest:
+    return pb.ListPaymentEventsRequest(
+        payment_id=_text("payment_id", payment_id),
+        page_size=_page_size(page_size),
+        page_token=_text("page_token", page_token or ""),
+    )
+
+
+def next_page_request(request: PagedT, page_token: str) -> PagedT:
+    following = type(request)()
     following.CopyFrom(request)
-    following.page_token = token
+    following.page_token = page_token
     return following
 
 
@@ -139,101 +138,89 @@ def process_request(
     )
 
 
+def capture_request(
+    *,
+    payment_id: str,
+    amount: Decimal | str | int | None,
+    final: bool,
+    expected_version: int | None,
+    idempotency_key: str,
+) -> pb.CapturePaymentRequest:
+    return pb.CapturePaymentRequest(
+        payment_id=_text("payment_id", payment_id),
+        amount=_partial_amount(amount),
+        final=final,
+        expected_version=_version(expected_version),
+        idempotency_key=_text("idempotency_key", idempotency_key),
+    )
+
+
+def cancel_request(
+    *, payment_id: str, expected_version: int | None, idempotency_key: str
+) -> pb.CancelPaymentRequest:
+    return pb.CancelPaymentRequest(
+        payment_id=_text("payment_id", payment_id),
+        expected_version=_version(expected_version),
+        idempotency_key=_text("idempotency_key", idempotency_key),
+    )
+
+
+def complete_request(
+    *, payment_id: str, result: str, expected_version: int | None, idempotency_key: str
+) -> pb.CompletePaymentActionRequest:
+    return pb.CompletePaymentActionRequest(
+        payment_id=_text("payment_id", payment_id),
+        result=_text("result", result),
+        expected_version=_version(expected_version),
+        idempotency_key=_text("idempotency_key", idempotency_key),
+    )
+
+
+def refund_request(
+    *,
+    payment_id: str,
+    amount: Decimal | str | int | None,
+    reason: str,
+    expected_version: int | None,
+    idempotency_key: str,
+) -> pb.RefundPaymentRequest:
+    return pb.RefundPaymentRequest(
+        payment_id=_text("payment_id", payment_id),
+        amount=_partial_amount(amount),
+        reason=_text("reason", reason),
+        expected_version=_version(expected_version),
+        idempotency_key=_text("idempotency_key", idempotency_key),
+    )
+
+
+def get_refund_request(refund_id: str) -> pb.GetRefundRequest:
+    return pb.GetRefundRequest(refund_id=_text("refund_id", refund_id))
+
+
+def watch_request(
+    *,
+    payment_id: str | None,
+    customer_id: str | None,
+    cursor: str | None,
+    from_beginning: bool,
+) -> pb.WatchPaymentsRequest:
+    return pb.WatchPaymentsRequest(
+        payment_id=_given("payment_id", payment_id),
+        customer_id=_given("customer_id", customer_id),
+        cursor=_text("cursor", cursor or ""),
+        from_beginning=from_beginning,
+    )
+
+
+def resumed_watch_request(request: pb.WatchPaymentsRequest, cursor: str) -> pb.WatchPaymentsRequest:
+    """The same watch behind a cursor: where it began counts no more."""
+    return pb.WatchPaymentsRequest(
+        payment_id=request.payment_id, customer_id=request.customer_id, cursor=cursor
+    )
+
+
 def health_request() -> pb.HealthCheckRequest:
     return pb.HealthCheckRequest()
-
-
-def created_payment(answer: pb.CreatePaymentResponse, call: CallInfo) -> Payment:
-    return _payment(answer.payment, call)
-
-
-def got_payment(answer: pb.GetPaymentResponse, call: CallInfo) -> Payment:
-    return _payment(answer.payment, call)
-
-
-def page(answer: pb.ListPaymentsResponse, call: CallInfo) -> Page:
-    return Page(
-        payments=tuple(_payment(payment, call) for payment in answer.payments),
-        next_page_token=answer.next_page_token,
-        call=call,
-    )
-
-
-def processed_payment(answer: pb.ProcessPaymentResponse, call: CallInfo) -> ProcessedPayment:
-    return ProcessedPayment(
-        payment=_payment(answer.payment, call),
-        operation=_operation(answer.operation),
-        processed_at=_time_in(answer.processed_at),
-        call=call,
-    )
-
-
-def health(answer: pb.HealthCheckResponse, call: CallInfo) -> Health:
-    return Health(
-        healthy=answer.status == "healthy", checked_at=_time_in(answer.timestamp), call=call
-    )
-
-
-def _payment(payment: pb.Payment, call: CallInfo) -> Payment:
-    return Payment(
-        payment_id=payment.payment_id,
-        merchant_id=payment.merchant_id,
-        customer_id=payment.customer_id,
-        payment_method=payment.payment_method,
-        capture_method=_METHOD_OF.get(payment.capture_method, CaptureMethod.UNKNOWN),
-        description=payment.description,
-        metadata=FrozenStrings(payment.metadata),
-        currency=payment.currency,
-        amount=Decimal(payment.amount),
-        status=_STATUS_OF.get(payment.status, PaymentStatus.UNKNOWN),
-        amount_authorized=Decimal(payment.amount_authorized),
-        amount_captured=Decimal(payment.amount_captured),
-        amount_capturable=Decimal(payment.amount_capturable),
-        amount_voided=Decimal(payment.amount_voided),
-        amount_refunded=Decimal(payment.amount_refunded),
-        amount_refund_pending=Decimal(payment.amount_refund_pending),
-        amount_refundable=Decimal(payment.amount_refundable),
-        decline=_decline(payment.decline) if payment.HasField("decline") else None,
-        attempts=payment.attempts,
-        version=payment.version,
-        allowed_actions=tuple(payment.allowed_actions),
-        created_at=_time(payment.created_at),
-        updated_at=_time(payment.updated_at),
-        call=call,
-    )
-
-
-def _operation(operation: pb.Operation) -> Operation:
-    return Operation(
-        operation_id=operation.operation_id,
-        kind=_KIND_OF.get(operation.kind, OperationKind.UNKNOWN),
-        status=_OUTCOME_OF.get(operation.status, OperationStatus.UNKNOWN),
-        amount=Decimal(operation.amount),
-        decline=_decline(operation.decline) if operation.HasField("decline") else None,
-        created_at=_time(operation.created_at),
-        settled_at=_time(operation.settled_at) if operation.HasField("settled_at") else None,
-    )
-
-
-def _decline(decline: pb.Decline) -> Decline:
-    return Decline(
-        code=decline.code,
-        network_code=decline.network_code,
-        advice=_ADVICE_OF.get(decline.advice, DeclineAdvice.UNKNOWN),
-        retry_after=_time(decline.retry_after) if decline.HasField("retry_after") else None,
-        message=decline.message,
-    )
-
-
-def _time(moment: Timestamp) -> datetime:
-    return moment.ToDatetime(tzinfo=UTC)
-
-
-def _time_in(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"the time {text!r} has no offset")
-    return moment.astimezone(UTC)
 
 
 def _amount(amount: Decimal | str | int) -> str:

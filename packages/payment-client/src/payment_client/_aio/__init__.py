@@ -1,0 +1,1 @@
+"""The asyncio shell: moves what the shared core says over one gRPC channel, nothing more."""

@@ -1,0 +1,232 @@
+"""The contract's messages → the client's values; nothing else reads them.
+
+ValueError, OverflowError or decimal.InvalidOperation for an answer against the contract.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final, TypeAlias, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from payment.v1 import payment_pb2 as pb
+from payment_client._types import (
+    CallInfo,
+    CaptureMethod,
+    Decline,
+    DeclineAdvice,
+    Event,
+    EventPage,
+    FrozenStrings,
+    Health,
+    NextAction,
+    Operation,
+    OperationKind,
+    OperationStatus,
+    Page,
+    Payment,
+    PaymentStatus,
+    ProcessedPayment,
+    Refund,
+    RefundedPayment,
+    RefundPage,
+    RefundStatus,
+    Watched,
+)
+
+NameT = TypeVar("NameT", bound=StrEnum)
+
+StrictAnswer: TypeAlias = (
+    pb.CapturePaymentResponse | pb.CancelPaymentResponse | pb.CompletePaymentActionResponse
+)
+"""The answers to the operations that do one thing only; they have the same fields."""
+
+
+def _names(number_of: Callable[[str], int], prefix: str, names: type[NameT]) -> Mapping[int, NameT]:
+    return {number_of(prefix + name.name): name for name in names if name.name != "UNKNOWN"}
+
+
+_STATUS: Final = _names(pb.PaymentStatus.Value, "PAYMENT_STATUS_", PaymentStatus)
+_METHOD: Final = _names(pb.CaptureMethod.Value, "CAPTURE_METHOD_", CaptureMethod)
+_KIND: Final = _names(pb.OperationKind.Value, "OPERATION_KIND_", OperationKind)
+_OUTCOME: Final = _names(pb.OperationStatus.Value, "OPERATION_STATUS_", OperationStatus)
+_REFUND_STATUS: Final = _names(pb.RefundStatus.Value, "REFUND_STATUS_", RefundStatus)
+_ADVICE: Final = _names(pb.DeclineAdvice.Value, "DECLINE_ADVICE_", DeclineAdvice)
+
+
+def created_payment(answer: pb.CreatePaymentResponse, call: CallInfo) -> Payment:
+    return _payment(answer.payment, call)
+
+
+def got_payment(answer: pb.GetPaymentResponse, call: CallInfo) -> Payment:
+    return _payment(answer.payment, call)
+
+
+def page(answer: pb.ListPaymentsResponse, call: CallInfo) -> Page:
+    return Page(
+        payments=tuple(_payment(payment, call) for payment in answer.payments),
+        next_page_token=answer.next_page_token,
+        call=call,
+    )
+
+
+def processed_payment(answer: pb.ProcessPaymentResponse, call: CallInfo) -> ProcessedPayment:
+    return ProcessedPayment(
+        payment=_payment(answer.payment, call),
+        operation=_operation(answer.operation),
+        processed_at=_time_in(answer.processed_at),
+        call=call,
+    )
+
+
+def strictly_processed_payment(answer: StrictAnswer, call: CallInfo) -> ProcessedPayment:
+    operation = _operation(answer.operation)
+    return ProcessedPayment(
+        payment=_payment(answer.payment, call),
+        operation=operation,
+        processed_at=operation.settled_at or operation.created_at,
+        call=call,
+    )
+
+
+def refunded_payment(answer: pb.RefundPaymentResponse, call: CallInfo) -> RefundedPayment:
+    return RefundedPayment(
+        payment=_payment(answer.payment, call),
+        operation=_operation(answer.operation),
+        refund=_refund(answer.refund, call),
+        call=call,
+    )
+
+
+def got_refund(answer: pb.GetRefundResponse, call: CallInfo) -> Refund:
+    return _refund(answer.refund, call)
+
+
+def refund_page(answer: pb.ListRefundsResponse, call: CallInfo) -> RefundPage:
+    return RefundPage(
+        refunds=tuple(_refund(refund, call) for refund in answer.refunds),
+        next_page_token=answer.next_page_token,
+        call=call,
+    )
+
+
+def event_page(answer: pb.ListPaymentEventsResponse, call: CallInfo) -> EventPage:
+    return EventPage(
+        events=tuple(_event(event, call) for event in answer.events),
+        next_page_token=answer.next_page_token,
+        call=call,
+    )
+
+
+def watched(answer: pb.WatchPaymentsResponse, call: CallInfo) -> Watched:
+    if not answer.cursor:
+        raise ValueError("a step of a watch without a cursor")
+    event = _event(answer.event, call) if answer.HasField("event") else None
+    return Watched(event=event, cursor=answer.cursor)
+
+
+def health(answer: pb.HealthCheckResponse, call: CallInfo) -> Health:
+    return Health(
+        healthy=answer.status == "healthy", checked_at=_time_in(answer.timestamp), call=call
+    )
+
+
+def _payment(payment: pb.Payment, call: CallInfo) -> Payment:
+    return Payment(
+        payment_id=payment.payment_id,
+        merchant_id=payment.merchant_id,
+        customer_id=payment.customer_id,
+        payment_method=payment.payment_method,
+        capture_method=_METHOD.get(payment.capture_method, CaptureMethod.UNKNOWN),
+        description=payment.description,
+        metadata=FrozenStrings(payment.metadata),
+        currency=payment.currency,
+        amount=Decimal(payment.amount),
+        status=_STATUS.get(payment.status, PaymentStatus.UNKNOWN),
+        amount_authorized=Decimal(payment.amount_authorized),
+        amount_captured=Decimal(payment.amount_captured),
+        amount_capturable=Decimal(payment.amount_capturable),
+        amount_voided=Decimal(payment.amount_voided),
+        amount_refunded=Decimal(payment.amount_refunded),
+        amount_refund_pending=Decimal(payment.amount_refund_pending),
+        amount_refundable=Decimal(payment.amount_refundable),
+        decline=_decline(payment.decline) if payment.HasField("decline") else None,
+        next_action=_next_action(payment.next_action) if payment.HasField("next_action") else None,
+        attempts=payment.attempts,
+        version=payment.version,
+        allowed_actions=tuple(payment.allowed_actions),
+        created_at=_time(payment.created_at),
+        updated_at=_time(payment.updated_at),
+        authorization_expires_at=(
+            _time(payment.authorization_expires_at)
+            if payment.HasField("authorization_expires_at")
+            else None
+        ),
+        expires_at=_time(payment.expires_at) if payment.HasField("expires_at") else None,
+        call=call,
+    )
+
+
+def _operation(operation: pb.Operation) -> Operation:
+    return Operation(
+        operation_id=operation.operation_id,
+        kind=_KIND.get(operation.kind, OperationKind.UNKNOWN),
+        status=_OUTCOME.get(operation.status, OperationStatus.UNKNOWN),
+        amount=Decimal(operation.amount),
+        decline=_decline(operation.decline) if operation.HasField("decline") else None,
+        created_at=_time(operation.created_at),
+        settled_at=_time(operation.settled_at) if operation.HasField("settled_at") else None,
+    )
+
+
+def _refund(refund: pb.Refund, call: CallInfo) -> Refund:
+    return Refund(
+        refund_id=refund.refund_id,
+        payment_id=refund.payment_id,
+        amount=Decimal(refund.amount),
+        currency=refund.currency,
+        status=_REFUND_STATUS.get(refund.status, RefundStatus.UNKNOWN),
+        reason=refund.reason,
+        decline=_decline(refund.decline) if refund.HasField("decline") else None,
+        created_at=_time(refund.created_at),
+        updated_at=_time(refund.updated_at),
+        call=call,
+    )
+
+
+def _event(event: pb.Event, call: CallInfo) -> Event:
+    return Event(
+        event_id=event.event_id,
+        payment_id=event.payment_id,
+        version=event.version,
+        type=event.type,
+        occurred_at=_time(event.occurred_at),
+        payment=_payment(event.payment, call),
+    )
+
+
+def _next_action(action: pb.NextAction) -> NextAction:
+    return NextAction(type=action.type, url=action.url, expires_at=_time(action.expires_at))
+
+
+def _decline(decline: pb.Decline) -> Decline:
+    return Decline(
+        code=decline.code,
+        network_code=decline.network_code,
+        advice=_ADVICE.get(decline.advice, DeclineAdvice.UNKNOWN),
+        retry_after=_time(decline.retry_after) if decline.HasField("retry_after") else None,
+        message=decline.message,
+    )
+
+
+def _time(moment: Timestamp) -> datetime:
+    return moment.ToDatetime(tzinfo=UTC)
+
+
+def _time_in(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"the time {text!r} has no offset")
+    return moment.astimezone(UTC)
