@@ -1,6 +1,7 @@
 """The service under test: started for real on a database, called by clients of foreign make."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from payment_server.app import Address, Databases, Plan, serving
 from payment_server.processors import Processor
 from payment_server.processors.sandbox import Sandbox
 from payment_server.settings import Settings, read_settings
+
+SCALE = int(os.environ.get("TEST_SCALE", "1"))
+"""How many times as long the tests marked `scaled` run: 1 in `make test`."""
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 

@@ -11,9 +11,9 @@ from strawberry.extensions.validation_cache import _get_validate_cache
 from payment_client import AsyncPaymentClient
 from requestor_mock.bodies import LIMIT_BYTES
 from requestor_mock.caller import Caller
-from requestor_mock.graphql import CACHED_DOCUMENTS, SCHEMA
+from requestor_mock.graphql_execution import CACHED_DOCUMENTS, SCHEMA
 from requestor_mock.graphql_limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
-from requestor_mock.graphql_schema import Context
+from requestor_mock.graphql_types import Context
 
 Ask = Callable[..., httpx.Response]
 PATIENCE_SECONDS = 5

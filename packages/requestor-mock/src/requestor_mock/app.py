@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Annotated, Final, Literal
 
 import msgspec
-from litestar import Litestar, Response, get
+from litestar import Litestar, Response, get, head
 from litestar.di import NamedDependency, Provide
 from msgspec import Meta
 
@@ -15,7 +15,8 @@ from requestor_mock import pages
 from requestor_mock.bodies import LIMIT_BYTES
 from requestor_mock.caller import REQUEST_ID_HEADER, Caller, provide_caller, tell_request_id
 from requestor_mock.graphql import graphql_router
-from requestor_mock.rest import answer_with_problem, payments_router
+from requestor_mock.graphql_socket import Doorkeeper
+from requestor_mock.rest import answer_with_problem, payments_router, refunds_router
 from requestor_mock.settings import Settings
 
 HEALTH_LIMIT_SECONDS: Final = 1.0
@@ -33,10 +34,18 @@ def create_app(settings: Settings) -> Litestar:
     async def open_client(app: Litestar) -> AsyncIterator[None]:
         async with client:
             app.state.client = client
+            app.state.doorkeeper = Doorkeeper()
             yield
 
     return Litestar(
-        [get_health, payments_router, graphql_router, pages.assets_router],
+        [
+            get_health,
+            head_health,
+            payments_router,
+            refunds_router,
+            graphql_router,
+            pages.assets_router,
+        ],
         lifespan=[open_client],
         dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
         exception_handlers={Exception: answer_with_problem},
@@ -60,6 +69,21 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 @get("/health", summary="Health", tags=["Health"])
 async def get_health(caller: NamedDependency[Caller]) -> Response[Health]:
     """200 if payments can be taken, 503 otherwise; it asks the payment service each time."""
+    health = await _health(caller)
+    return Response(health, status_code=_status_code_of(health))
+
+
+@head("/health", include_in_schema=False)
+async def head_health(caller: NamedDependency[Caller]) -> Response[None]:
+    """The same without a body, as probes ask for it."""
+    return Response(None, status_code=_status_code_of(await _health(caller)))
+
+
+def _status_code_of(health: Health) -> int:
+    return 200 if health.status == "healthy" else 503
+
+
+async def _health(caller: Caller) -> Health:
     try:
         told = await caller.client.health(
             # Health is no merchant's: one that cannot be sent would look like a service away.
@@ -67,7 +91,7 @@ async def get_health(caller: NamedDependency[Caller]) -> Response[Health]:
             headers={REQUEST_ID_HEADER: caller.request_id},
         )
     except PaymentError:
-        return Response(Health(status="unhealthy", payment_service="unreachable"), status_code=503)
+        return Health(status="unhealthy", payment_service="unreachable")
     if not told.healthy:
-        return Response(Health(status="unhealthy", payment_service="unhealthy"), status_code=503)
-    return Response(Health(status="healthy", payment_service="reachable"))
+        return Health(status="unhealthy", payment_service="unhealthy")
+    return Health(status="healthy", payment_service="reachable")

@@ -5,6 +5,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
@@ -26,6 +27,7 @@ _NAME: Final = re.compile(r"(?!(?:\D*\d){13})[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _EXPECTED: Final[dict[object, str]] = {
     str: "must be a string",
     int: "must be a whole number",
+    bool: "must be true or false",
     dict[str, str]: "must be an object whose values are strings",
     Action: f"must be one of {', '.join(Action)}",
     CaptureMethod: f"must be one of {CaptureMethod.AUTOMATIC}, {CaptureMethod.MANUAL}",
@@ -81,6 +83,21 @@ def violations_of(
         yield FieldViolation(field=printable(name), message="is not a field of this request")
 
 
+def flaw_of_time(value: object) -> str | None:
+    """What is wrong with a time, which has to be RFC 3339 with an offset; None for one that is."""
+    try:
+        moment = msgspec.convert(value, datetime)
+    except msgspec.ValidationError:
+        return "must be a time of RFC 3339, such as 2026-01-31T12:00:00Z"
+    if moment.utcoffset() is None:
+        return "needs an offset, such as Z"
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        return "is out of range"
+    return None
+
+
 def has_lone_surrogate(value: object) -> bool:
     """Whether a JSON value has text that is no Unicode: JSON can spell it, UTF-8 cannot."""
     try:
@@ -97,6 +114,8 @@ def printable(name: str) -> str:
 
 
 def _flaw_of(value: object, annotation: Any) -> str | None:
+    if value is not None and datetime in _kinds_in(annotation):
+        return flaw_of_time(value)
     try:
         msgspec.convert(value, annotation)
     except msgspec.ValidationError:

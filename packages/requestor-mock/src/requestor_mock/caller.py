@@ -2,11 +2,12 @@
 
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from litestar import Request
-from litestar.datastructures import State
+from litestar import Request, WebSocket
+from litestar.datastructures import Headers, State
 from litestar.params import HeaderParameter
 from litestar.types import Message, Scope
 
@@ -54,20 +55,40 @@ def provide_caller(
     request: Request[None, None, State], state: State, merchant_id: MerchantHeader = None
 ) -> Caller:
     """Litestar's dependency `caller`. Raises Refused for a header that says two things."""
-    _check_repeated(request)
-    request_id = request_id_of(request.scope)
+    _check_repeated(request.headers)
+    return _caller(state.client, request_id_of(request.scope), merchant_id)
+
+
+def caller_of_socket(socket: WebSocket[None, None, State], parameters: Mapping[str, Any]) -> Caller:
+    """The same for a WebSocket. As a browser can give it no headers, `parameters` may have them.
+
+    Raises Refused for a header that says two things.
+    """
+    _check_repeated(socket.headers)
+    named = [value for name, value in parameters.items() if name.lower() == "x-merchant-id"]
+    if (in_headers := socket.headers.get("x-merchant-id")) is not None:
+        named.append(in_headers)
+    if any(each != named[0] or not isinstance(each, str) for each in named):
+        message = "must be one string, wherever it is given"
+        raise fields_invalid([FieldViolation(field="x-merchant-id", message=message)])
+    return _caller(
+        socket.app.state.client, request_id_of(socket.scope), named[0] if named else None
+    )
+
+
+def _caller(client: AsyncPaymentClient, request_id: str, merchant_id: str | None) -> Caller:
     headers = {REQUEST_ID_HEADER: request_id}
     if merchant_id is not None:
         headers["x-merchant-id"] = merchant_id
-    return Caller(state.client, request_id, headers)
+    return Caller(client, request_id, headers)
 
 
-def _check_repeated(request: Request[None, None, State]) -> None:
+def _check_repeated(headers: Headers) -> None:
     """One of several keys or merchants would be taken by chance."""
     found = [
         FieldViolation(field=field, message="is given several times, and not the same")
         for header, field in _SAID_ONCE.items()
-        if len(set(request.headers.getall(header, []))) > 1
+        if len(set(headers.getall(header, []))) > 1
     ]
     if found:
         raise fields_invalid(found)

@@ -39,11 +39,18 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 class Refused(Exception):
     """A request that the payment service is not troubled with; `reason` is one of `OWN`."""
 
-    def __init__(self, reason: str, detail: str, violations: Iterable[FieldViolation] = ()) -> None:
+    def __init__(
+        self,
+        reason: str,
+        detail: str,
+        violations: Iterable[FieldViolation] = (),
+        retry_after_ms: int | None = None,
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
         self.violations = tuple(violations)
+        self.retry_after_ms = retry_after_ms
 
 
 def fields_invalid(violations: Iterable[FieldViolation]) -> Refused:
@@ -64,6 +71,7 @@ OWN: Final = {
     "MESSAGE_TOO_LARGE": _Row("RESOURCE_EXHAUSTED", 413, "The request is too large."),
     "ROUTE_NOT_FOUND": _Row("UNIMPLEMENTED", 404, "There is no such address."),
     "METHOD_NOT_ALLOWED": _Row("UNIMPLEMENTED", 405, "The address does not take this method."),
+    "OVERLOADED": _Row("UNAVAILABLE", 503, "The service is overloaded."),
     "INTERNAL_ERROR": _Row("INTERNAL", 500, "The service failed."),
 }
 """The contract's reasons that arise here, before the payment service is asked."""
@@ -82,7 +90,7 @@ def facts_of(error: BaseException, request_id: str) -> Facts:
     if isinstance(error, PaymentError):
         return _facts_of_payment_error(error, request_id)
     if isinstance(error, Refused):
-        return _own(error.reason, error.detail, request_id, error.violations)
+        return _own(error.reason, error.detail, request_id, error.violations, error.retry_after_ms)
     if isinstance(error, ValidationException):
         return facts_of(fields_invalid(_violations(error)), request_id)
     if isinstance(error, HTTPException) and error.status_code < 500:
@@ -112,7 +120,11 @@ def _facts_of_payment_error(error: PaymentError, request_id: str) -> Facts:
 
 
 def _own(
-    reason: str, detail: str, request_id: str, violations: tuple[FieldViolation, ...] = ()
+    reason: str,
+    detail: str,
+    request_id: str,
+    violations: tuple[FieldViolation, ...] = (),
+    retry_after_ms: int | None = None,
 ) -> Facts:
     row = OWN[reason]
     return Facts(
@@ -123,6 +135,7 @@ def _own(
         reason=reason,
         request_id=request_id,
         errors=violations,
+        retry_after_ms=retry_after_ms,
     )
 
 

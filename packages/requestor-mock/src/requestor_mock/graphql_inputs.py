@@ -45,7 +45,7 @@ def wrong_arguments(
     found: dict[FieldViolation, None] = {}
 
     def judge(node: FieldNode | DirectiveNode, arguments: Mapping[str, GraphQLArgument]) -> None:
-        given = {each.name.value: _plain(each.value, values) for each in node.arguments or ()}
+        given = {each.name.value: plain_value(each.value, values) for each in node.arguments or ()}
         for name, argument in arguments.items():
             value = given.get(name, Undefined)
             if value is not Undefined or is_required_argument(argument):
@@ -60,9 +60,14 @@ def wrong_arguments(
             if definition := types.get_directive():
                 judge(node, definition.args)
 
-    values = {**_defaults(document), **variables}
+    values = values_of(document, variables)
     visit(document, TypeInfoVisitor(types, Arguments()))
     return list(found)
+
+
+def values_of(document: DocumentNode, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What the variables of a document stand for, with their defaults."""
+    return {**_defaults(document), **variables}
 
 
 class _Quoted(str):
@@ -73,13 +78,13 @@ class _Word(str):
     """An enum literal, which is no string."""
 
 
-def _plain(node: ValueNode, variables: Mapping[str, Any]) -> Any:
+def plain_value(node: ValueNode, variables: Mapping[str, Any]) -> Any:
     """The value that a literal stands for; Undefined for a variable that is not given."""
     match node:
         case VariableNode():
             return variables.get(node.name.value, Undefined)
         case ObjectValueNode():
-            return {each.name.value: _plain(each.value, variables) for each in node.fields}
+            return {each.name.value: plain_value(each.value, variables) for each in node.fields}
         case StringValueNode():
             return _Quoted(node.value)
         case EnumValueNode():
@@ -90,7 +95,7 @@ def _plain(node: ValueNode, variables: Mapping[str, Any]) -> Any:
 
 def _defaults(document: DocumentNode) -> dict[str, Any]:
     return {
-        variable.variable.name.value: _plain(variable.default_value, {})
+        variable.variable.name.value: plain_value(variable.default_value, {})
         for operation in document.definitions
         if isinstance(operation, OperationDefinitionNode)
         for variable in operation.variable_definitions or ()

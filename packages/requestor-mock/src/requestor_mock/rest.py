@@ -2,26 +2,18 @@
 
 import math
 import re
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeVar
 
-import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody, PathParameter
-from msgspec import Meta
 
-from payment_client import (
-    Action,
-    CallInfo,
-    CaptureMethod,
-    FieldViolation,
-    OperationStatus,
-    PaymentStatus,
-)
-from requestor_mock.bodies import check_body, printable
+import payment_client
+from payment_client import CallInfo, FieldViolation, OperationStatus, PaymentStatus
+from requestor_mock.bodies import check_body
 from requestor_mock.caller import (
     Caller,
     IdempotencyKeyHeader,
@@ -30,7 +22,32 @@ from requestor_mock.caller import (
     request_id_of,
 )
 from requestor_mock.errors import Problem, facts_of, fields_invalid, problem
-from requestor_mock.shapes import Operation, Payment, ProcessedPayment, known, shown
+from requestor_mock.parameters import check_page, wrong_names, wrong_times
+from requestor_mock.rest_bodies import (
+    CancelPayment,
+    CapturePayment,
+    CompletePaymentAction,
+    CreatePayment,
+    EventsAnswer,
+    PaymentAnswer,
+    PaymentsAnswer,
+    ProcessedAnswer,
+    ProcessPayment,
+    RefundAnswer,
+    RefundedAnswer,
+    RefundPayment,
+    RefundsAnswer,
+)
+from requestor_mock.shapes import (
+    Event,
+    Operation,
+    Payment,
+    ProcessedPayment,
+    Refund,
+    known,
+    shown,
+    shown_refund,
+)
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
@@ -40,68 +57,6 @@ _SEGMENT: Final = re.compile(
 """Of a path: an id of ours, or a word with too few digits to be a card number."""
 
 
-class CreatePayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a new payment is made of."""
-
-    amount: Annotated[str, Meta(description="Decimal string above zero.", examples=["10.00"])]
-    customer_id: Annotated[str, Meta(description="1 to 255 characters.", examples=["cust123"])]
-    currency: Annotated[str, Meta(description="ISO 4217 code.")] = "USD"
-    payment_method: Annotated[str, Meta(description="A token; never a card number.")] = "card"
-    capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
-    description: Annotated[str, Meta(description="At most 1,000 characters.")] = ""
-    metadata: Annotated[dict[str, str], Meta(description="At most 50 entries of your own.")] = {}
-    idempotency_key: Annotated[
-        str | None, Meta(description="The same as the header Idempotency-Key.")
-    ] = None
-
-
-class ChangePayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to capture, cancel or refund a payment; everything is optional."""
-
-    amount: Annotated[
-        str | None, Meta(description="Capture or refund so much; default: all that is left.")
-    ] = None
-    payment_method: Annotated[str | None, Meta(description="A new attempt with another token.")] = (
-        None
-    )
-    expected_version: Annotated[
-        int | None, Meta(description="Only if the payment has this version.")
-    ] = None
-    idempotency_key: Annotated[
-        str | None, Meta(description="The same as the header Idempotency-Key.")
-    ] = None
-
-
-class ProcessPayment(ChangePayment, frozen=True, kw_only=True):
-    """How to process a payment; everything is optional."""
-
-    action: Annotated[Action, Meta(description="What to do with it.")] = Action.PROCESS
-
-
-class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One payment."""
-
-    success: Literal[True] = True
-    data: Payment
-
-
-class PaymentsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of payments, newest first."""
-
-    success: Literal[True] = True
-    data: list[Payment]
-    next_page_token: Annotated[str, Meta(description="Empty on the last page.")]
-
-
-class ProcessedAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment after an action, and what was asked of the processor for it."""
-
-    success: Literal[True] = True
-    data: Payment
-    operation: Operation | None
-    processed_at: str
-
-
 def _problems(*statuses: int) -> dict[int, ResponseSpec]:
     return {
         status: ResponseSpec(Problem, description="RFC 9457", media_type=PROBLEM_MEDIA_TYPE)
@@ -109,7 +64,11 @@ def _problems(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
+_CHANGED: Final = (400, 404, 409, 412, 413, 422, 503)
+"""How a change of a payment may fail."""
+
 PaymentId = Annotated[str, PathParameter(description="The payment's id.")]
+RefundId = Annotated[str, PathParameter(description="The refund's id.")]
 
 
 @post("/", summary="Create a payment", responses=_problems(400, 413, 422, 503))
@@ -127,6 +86,7 @@ async def create_payment(
         capture_method=known("capture_method", data.capture_method),
         description=data.description,
         metadata=data.metadata,
+        expires_at=data.expires_at,
         idempotency_key=one_key(idempotency_key, data.idempotency_key),
         headers=caller.headers,
     )
@@ -169,7 +129,7 @@ async def list_payments(
     )
 
 
-@post("/{payment_id:str}/process", summary="Process", responses=_problems(400, 404, 409, 412, 503))
+@post("/{payment_id:str}/process", summary="Process", responses=_problems(*_CHANGED))
 async def process_payment(
     caller: NamedDependency[Caller],
     payment_id: PaymentId,
@@ -178,67 +138,148 @@ async def process_payment(
 ) -> Response[ProcessedAnswer]:
     """Runs the payment to its end by its capture method, or does what `action` says."""
     wanted = data or ProcessPayment()
-    return await _change(caller, payment_id, wanted.action, wanted, idempotency_key)
+    processed = await caller.client.payments.process(
+        payment_id,
+        wanted.action,
+        amount=wanted.amount,
+        payment_method=wanted.payment_method,
+        **_terms(caller, wanted, idempotency_key),
+    )
+    return _processed(processed)
 
 
-@post("/{payment_id:str}/capture", summary="Capture", responses=_problems(400, 404, 409, 412, 503))
+@post("/{payment_id:str}/capture", summary="Capture", responses=_problems(*_CHANGED))
 async def capture_payment(
     caller: NamedDependency[Caller],
     payment_id: PaymentId,
-    data: JSONBody[ChangePayment | None] = None,
+    data: JSONBody[CapturePayment | None] = None,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response[ProcessedAnswer]:
-    """Captures what is held; a created payment is authorized and captured."""
-    return await _change(caller, payment_id, Action.CAPTURE, data, idempotency_key)
+    """Captures what is held, or a part of it."""
+    wanted = data or CapturePayment()
+    processed = await caller.client.payments.capture(
+        payment_id,
+        amount=wanted.amount,
+        final=wanted.final,
+        **_terms(caller, wanted, idempotency_key),
+    )
+    return _processed(processed)
 
 
-@post("/{payment_id:str}/cancel", summary="Cancel", responses=_problems(400, 404, 409, 412, 503))
+@post("/{payment_id:str}/cancel", summary="Cancel", responses=_problems(*_CHANGED))
 async def cancel_payment(
     caller: NamedDependency[Caller],
     payment_id: PaymentId,
-    data: JSONBody[ChangePayment | None] = None,
+    data: JSONBody[CancelPayment | None] = None,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response[ProcessedAnswer]:
-    """Releases what is held."""
-    return await _change(caller, payment_id, Action.CANCEL, data, idempotency_key)
+    """Ends a payment of which nothing is captured, or releases what is left of a hold."""
+    terms = _terms(caller, data or CancelPayment(), idempotency_key)
+    return _processed(await caller.client.payments.cancel(payment_id, **terms))
 
 
-@post("/{payment_id:str}/refund", summary="Refund", responses=_problems(400, 404, 409, 412, 503))
+@post("/{payment_id:str}/complete", summary="Complete", responses=_problems(*_CHANGED))
+async def complete_payment_action(
+    caller: NamedDependency[Caller],
+    payment_id: PaymentId,
+    data: JSONBody[CompletePaymentAction | None] = None,
+    idempotency_key: IdempotencyKeyHeader = None,
+) -> Response[ProcessedAnswer]:
+    """Goes on once the customer has done what the payment's `next_action` asked."""
+    wanted = data or CompletePaymentAction()
+    processed = await caller.client.payments.complete(
+        payment_id, result=wanted.result, **_terms(caller, wanted, idempotency_key)
+    )
+    return _processed(processed)
+
+
+@post("/{payment_id:str}/refund", summary="Refund", responses=_problems(*_CHANGED))
 async def refund_payment(
     caller: NamedDependency[Caller],
     payment_id: PaymentId,
-    data: JSONBody[ChangePayment | None] = None,
+    data: JSONBody[RefundPayment | None] = None,
     idempotency_key: IdempotencyKeyHeader = None,
-) -> Response[ProcessedAnswer]:
-    """Gives back what was captured."""
-    return await _change(caller, payment_id, Action.REFUND, data, idempotency_key)
-
-
-async def _change(
-    caller: Caller,
-    payment_id: str,
-    action: Action,
-    data: ChangePayment | None,
-    idempotency_key: str | None,
-) -> Response[ProcessedAnswer]:
-    wanted = data or ChangePayment()
-    processed = await caller.client.payments.process(
+) -> Response[RefundedAnswer]:
+    """Gives back what was captured, or a part of it; the refund's own status says how far it is."""
+    wanted = data or RefundPayment()
+    refunded = await caller.client.payments.refund(
         payment_id,
-        action,
         amount=wanted.amount,
-        payment_method=wanted.payment_method,
-        expected_version=wanted.expected_version,
-        idempotency_key=one_key(idempotency_key, wanted.idempotency_key),
-        headers=caller.headers,
+        reason=wanted.reason,
+        **_terms(caller, wanted, idempotency_key),
     )
+    told = shown_refund(refunded)
+    answer = RefundedAnswer(
+        data=told.payment,
+        operation=told.operation,
+        refund=told.refund,
+        processed_at=told.processed_at,
+    )
+    return _answer(answer, refunded.call, status_code=status_code_of(told.operation))
+
+
+@get("/{payment_id:str}/refunds", summary="List refunds", responses=_problems(400, 404, 503))
+async def list_refunds(
+    request: Request[None, None, State],
+    caller: NamedDependency[Caller],
+    payment_id: PaymentId,
+    page_size: FromQuery[int | None] = None,
+    page_token: FromQuery[str | None] = None,
+) -> RefundsAnswer:
+    """Lists a payment's refunds, newest first, a page at a time."""
+    check_page(request)
+    pager = caller.client.payments.refunds(
+        payment_id, page_size=page_size, page_token=page_token, headers=caller.headers
+    )
+    page = await anext(aiter(pager.pages()))
+    return RefundsAnswer(
+        data=[shown(refund, Refund) for refund in page.refunds],
+        next_page_token=page.next_page_token,
+    )
+
+
+@get("/{payment_id:str}/events", summary="List events", responses=_problems(400, 404, 503))
+async def list_events(
+    request: Request[None, None, State],
+    caller: NamedDependency[Caller],
+    payment_id: PaymentId,
+    page_size: FromQuery[int | None] = None,
+    page_token: FromQuery[str | None] = None,
+) -> EventsAnswer:
+    """Lists what happened to a payment, oldest first, a page at a time."""
+    check_page(request)
+    pager = caller.client.payments.events(
+        payment_id, page_size=page_size, page_token=page_token, headers=caller.headers
+    )
+    page = await anext(aiter(pager.pages()))
+    return EventsAnswer(
+        data=[shown(event, Event) for event in page.events],
+        next_page_token=page.next_page_token,
+    )
+
+
+@get("/{refund_id:str}", summary="Get a refund", responses=_problems(400, 404, 503))
+async def get_refund(caller: NamedDependency[Caller], refund_id: RefundId) -> RefundAnswer:
+    """Reads one refund as it is now."""
+    refund = await caller.client.payments.get_refund(refund_id, headers=caller.headers)
+    return RefundAnswer(data=shown(refund, Refund))
+
+
+def _terms(caller: Caller, wanted: CancelPayment, idempotency_key: str | None) -> dict[str, Any]:
+    """What every change of a payment has beside its own words."""
+    return {
+        "expected_version": wanted.expected_version,
+        "idempotency_key": one_key(idempotency_key, wanted.idempotency_key),
+        "headers": caller.headers,
+    }
+
+
+def _processed(processed: payment_client.ProcessedPayment) -> Response[ProcessedAnswer]:
     told = shown(processed, ProcessedPayment)
-    return _answer(
-        ProcessedAnswer(
-            data=told.payment, operation=told.operation, processed_at=told.processed_at
-        ),
-        processed.call,
-        status_code=status_code_of(told.operation),
+    answer = ProcessedAnswer(
+        data=told.payment, operation=told.operation, processed_at=told.processed_at
     )
+    return _answer(answer, processed.call, status_code=status_code_of(told.operation))
 
 
 def status_code_of(operation: Operation | None) -> int:
@@ -249,30 +290,13 @@ def status_code_of(operation: Operation | None) -> int:
 def _check_filters(request: Request[None, None, State], filters: dict[str, Any]) -> None:
     """Raises Refused for what the types cannot say."""
     found = [
-        FieldViolation(field=printable(name), message="is not a parameter of this request")
-        for name in request.query_params.keys() - filters.keys()
+        *wrong_names(request, filters),
+        *wrong_times(request, ("created_from", "created_before")),
     ]
     if filters["status"] is PaymentStatus.UNKNOWN:
         found.append(FieldViolation(field="status", message="cannot be unknown"))
-    found += [
-        FieldViolation(field=name, message=flaw)
-        for name in ("created_from", "created_before")
-        if (flaw := _flaw_of_time(filters[name]))
-    ]
     if found:
         raise fields_invalid(found)
-
-
-def _flaw_of_time(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    if moment.utcoffset() is None:
-        return "needs an offset, such as Z"
-    try:
-        moment.astimezone(UTC)
-    except OverflowError:
-        return "is out of range"
-    return None
 
 
 _Answer = TypeVar("_Answer")
@@ -311,8 +335,13 @@ payments_router = Router(
         process_payment,
         capture_payment,
         cancel_payment,
+        complete_payment_action,
         refund_payment,
+        list_refunds,
+        list_events,
     ],
     before_request=check_body,
     tags=["Payments"],
 )
+
+refunds_router = Router("/api/refunds", route_handlers=[get_refund], tags=["Refunds"])

@@ -13,8 +13,13 @@ from typing import Final
 import uvicorn
 from litestar import Litestar
 
+from requestor_mock.bodies import LIMIT_BYTES
+
 STOP_LIMIT_SECONDS: Final = 1
 """How long requests under way may still take when the program is told to stop."""
+PING_SECONDS: Final = 20.0
+"""How often a WebSocket is asked whether somebody reads it, and how long the answer may take: so a
+reader that is gone or stuck holds a watch for 40 s at most."""
 
 
 async def serve_until_signal(
@@ -27,6 +32,11 @@ async def serve_until_signal(
         log_config=None,
         access_log=False,  # addresses have what customers are called
         server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=LIMIT_BYTES,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
+        ws_per_message_deflate=False,  # a buffer of 32 KB a socket, and CPU for each message
         timeout_graceful_shutdown=STOP_LIMIT_SECONDS,
     )
     server = _Server(config, ready)

@@ -11,6 +11,7 @@ import strawberry
 from litestar.params import KwargDefinition
 from strawberry.types import get_object_definition
 
+import payment_client
 from payment_client import (
     CaptureMethod,
     DeclineAdvice,
@@ -18,13 +19,21 @@ from payment_client import (
     OperationKind,
     OperationStatus,
     PaymentStatus,
+    RefundStatus,
 )
 from requestor_mock.errors import fields_invalid
 
 _Shape = TypeVar("_Shape")
 _Member = TypeVar("_Member", bound=StrEnum | None)
 
-for _enum in (CaptureMethod, DeclineAdvice, OperationKind, OperationStatus, PaymentStatus):
+for _enum in (
+    CaptureMethod,
+    DeclineAdvice,
+    OperationKind,
+    OperationStatus,
+    PaymentStatus,
+    RefundStatus,
+):
     # GraphQL spells the members as every other surface does: created, captured …
     strawberry.enum(_enum, description=_enum.__doc__, graphql_name_from="value")
 
@@ -58,6 +67,15 @@ class Decline:
 
 
 @_shape
+class NextAction:
+    """What the customer has to do before an authorization can be decided."""
+
+    type: Annotated[str, told('What it is, such as "challenge".')]
+    url: Annotated[str, told("Where to send the customer; empty where no page is needed.")]
+    expires_at: Annotated[str, told("The payment expires if it is not completed by then.")]
+
+
+@_shape
 class Payment:
     """One payment. Amounts are decimal strings with all the digits of the currency, times are
     RFC 3339 in UTC."""
@@ -87,6 +105,16 @@ class Payment:
     allowed_actions: Annotated[list[str], told("The actions that are possible now.")]
     created_at: Annotated[str, told("When it was recorded.")]
     updated_at: Annotated[str, told("When it last changed.")]
+    next_action: Annotated[
+        NextAction | None,
+        told("What the customer has to do; null unless the status is requires_action."),
+    ]
+    authorization_expires_at: Annotated[
+        str | None, told("When the hold lapses; null unless something is held.")
+    ]
+    expires_at: Annotated[
+        str | None, told("A payment that nobody has tried by then expires; null: never.")
+    ]
 
 
 @_shape
@@ -117,14 +145,54 @@ class ProcessedPayment:
     ]
 
 
-def shown(value: object, shape: type[_Shape]) -> _Shape:
-    """`value`, a thing of payment-client, in its shape; what the shape has not is left out."""
+@_shape
+class Refund:
+    """Money given back to the customer."""
+
+    refund_id: Annotated[str, told("UUIDv7; the id of the operation that asked for it.")]
+    payment_id: Annotated[str, told("The payment it belongs to.")]
+    amount: Annotated[str, told("What goes back.")]
+    currency: Annotated[str, told("The payment's currency.")]
+    status: Annotated[RefundStatus, told("How far it has come; what succeeded may fail later.")]
+    reason: Annotated[str, told("The caller's own words; empty where none were given.")]
+    decline: Annotated[Decline | None, told("Why it failed; null otherwise.")]
+    created_at: Annotated[str, told("When it was asked for.")]
+    updated_at: Annotated[str, told("When its status last changed.")]
+
+
+@_shape
+class RefundedPayment:
+    """A payment after a refund was asked for, which may be on its way for days."""
+
+    payment: Annotated[Payment, told("The payment as it is now.")]
+    operation: Annotated[Operation, told("What was asked of the processor.")]
+    refund: Annotated[Refund, told("The refund, by whose id its fate can be followed.")]
+    processed_at: Annotated[
+        str, told("When the outcome was recorded; of a pending refund, when it was asked for.")
+    ]
+
+
+@_shape
+class Event:
+    """One change of a payment."""
+
+    event_id: Annotated[str, told("UUIDv7.")]
+    payment_id: Annotated[str, told("The payment that changed.")]
+    version: Annotated[int, told("The payment's version after the change: 1, 2, 3 and so on.")]
+    type: Annotated[str, told('What happened, in the past tense, such as "payment.captured".')]
+    occurred_at: Annotated[str, told("When it happened.")]
+    payment: Annotated[Payment, told("The payment after the change.")]
+
+
+def shown(value: object, shape: type[_Shape], **more: object) -> _Shape:
+    """`value`, a thing of payment-client, in its shape: with what is said `more`, and without what
+    the shape has not."""
     plain: Any = msgspec.to_builtins(
         value,
         builtin_types=(datetime,),
         enc_hook=dict,  # its metadata is a Mapping, not a dict
     )
-    return msgspec.convert(_with_times_told(plain), shape)
+    return msgspec.convert(_with_times_told({**plain, **more}), shape)
 
 
 def _with_times_told(plain: Any) -> Any:
@@ -144,3 +212,9 @@ def known(field: str, member: _Member) -> _Member:
     if member == "unknown":
         raise fields_invalid([FieldViolation(field=field, message="cannot be unknown")])
     return member
+
+
+def shown_refund(refunded: payment_client.RefundedPayment) -> RefundedPayment:
+    """A refund that was asked for, with the time that every other change tells too."""
+    at = refunded.operation.settled_at or refunded.operation.created_at
+    return shown(refunded, RefundedPayment, processed_at=at)
