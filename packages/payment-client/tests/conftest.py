@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +19,20 @@ from typing import Any, TypeAlias, TypeVar
 import grpc
 import pytest
 
+from payment.v1 import payment_pb2 as pb
 from payment_client import (
     AsyncPaymentClient,
+    AsyncPaymentWatcher,
     Health,
     Page,
     Payment,
     PaymentClient,
+    PaymentWatcher,
     ProcessedPayment,
+    Refund,
+    RefundedPayment,
 )
+from payment_client import Event as PaymentEvent
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 START_LIMIT_SECONDS = 60
@@ -91,6 +97,39 @@ def _port_when_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) -
 
 
 @dataclass
+class TwinWatcher:
+    """Either watcher, driven in one way; the blocking one in a thread, as it may wait for long."""
+
+    watcher: PaymentWatcher | AsyncPaymentWatcher
+
+    @property
+    def cursor(self) -> str:
+        return self.watcher.cursor
+
+    async def begin(self) -> "TwinWatcher":
+        """Enters it as a context manager would."""
+        if isinstance(self.watcher, PaymentWatcher):
+            await asyncio.to_thread(self.watcher.__enter__)
+        else:
+            await self.watcher.__aenter__()
+        return self
+
+    async def next(self) -> PaymentEvent | None:
+        """The next event; None at the end."""
+        if isinstance(self.watcher, PaymentWatcher):
+            return await asyncio.to_thread(next, self.watcher, None)
+        return await anext(self.watcher, None)
+
+    async def take(self, count: int) -> list[PaymentEvent]:
+        """So many events, or fewer at the end."""
+        events = [await self.next() for _ in range(count)]
+        return [event for event in events if event is not None]
+
+    async def close(self) -> None:
+        await _outcome(self.watcher.close())
+
+
+@dataclass
 class Twin:
     """Either client, driven in one way, so that one suite holds for both."""
 
@@ -105,6 +144,34 @@ class Twin:
 
     async def process(self, payment_id: str, *action: str, **arguments: Any) -> ProcessedPayment:
         return await _outcome(self.client.payments.process(payment_id, *action, **arguments))
+
+    async def capture(self, payment_id: str, **arguments: Any) -> ProcessedPayment:
+        return await _outcome(self.client.payments.capture(payment_id, **arguments))
+
+    async def cancel(self, payment_id: str, **arguments: Any) -> ProcessedPayment:
+        return await _outcome(self.client.payments.cancel(payment_id, **arguments))
+
+    async def complete(self, payment_id: str, **arguments: Any) -> ProcessedPayment:
+        return await _outcome(self.client.payments.complete(payment_id, **arguments))
+
+    async def refund(self, payment_id: str, **arguments: Any) -> RefundedPayment:
+        return await _outcome(self.client.payments.refund(payment_id, **arguments))
+
+    async def get_refund(self, refund_id: str, **arguments: Any) -> Refund:
+        return await _outcome(self.client.payments.get_refund(refund_id, **arguments))
+
+    async def refunds(self, payment_id: str, **arguments: Any) -> list[Refund]:
+        if isinstance(self.client, PaymentClient):
+            return list(self.client.payments.refunds(payment_id, **arguments))
+        return [each async for each in self.client.payments.refunds(payment_id, **arguments)]
+
+    async def events(self, payment_id: str, **arguments: Any) -> list[PaymentEvent]:
+        if isinstance(self.client, PaymentClient):
+            return list(self.client.payments.events(payment_id, **arguments))
+        return [each async for each in self.client.payments.events(payment_id, **arguments)]
+
+    def watch(self, **arguments: Any) -> TwinWatcher:
+        return TwinWatcher(self.client.payments.watch(**arguments))
 
     async def health(self, **arguments: Any) -> Health:
         return await _outcome(self.client.health(**arguments))
@@ -154,6 +221,9 @@ def twin(connect: Callable[..., Twin], service: str, merchant_id: str) -> Twin:
 
 
 Answer = Callable[[bytes, grpc.ServicerContext], bytes]
+Stream = Callable[
+    [pb.WatchPaymentsRequest, grpc.ServicerContext], Iterable[pb.WatchPaymentsResponse]
+]
 
 
 @dataclass
@@ -161,6 +231,8 @@ class ForeignServer:
     """A gRPC server of another make: answers every method as a test says."""
 
     answer: Answer = lambda _request, context: context.abort(grpc.StatusCode.UNIMPLEMENTED, "")
+    stream: Stream = lambda _request, _context: ()
+    """What WatchPayments answers."""
     target: str = ""
     methods: list[str] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
@@ -194,7 +266,7 @@ class ForeignServer:
             assert await asyncio.to_thread(self.arrivals.acquire, timeout=STOP_LIMIT_SECONDS)
 
     def start(self, port: int = 0) -> grpc.Server:
-        server = grpc.server(ThreadPoolExecutor(4), handlers=[_EveryMethod(self)])
+        server = grpc.server(ThreadPoolExecutor(16), handlers=[_EveryMethod(self)])
         self.target = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
         server.start()
         return server
@@ -208,14 +280,28 @@ class _EveryMethod(grpc.GenericRpcHandler):
         self._server = server
 
     def service(self, details: grpc.HandlerCallDetails) -> _Handler:
-        def handle(request: bytes, context: grpc.ServicerContext) -> bytes:
-            self._server.methods.append(details.method.rpartition("/")[2])
+        method = details.method.rpartition("/")[2]
+
+        def arrived(request: bytes, context: grpc.ServicerContext) -> None:
+            self._server.methods.append(method)
             self._server.requests.append(request)
             self._server.metadata.append(dict(context.invocation_metadata()))
             self._server.arrivals.release()
+
+        def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+            arrived(request, context)
             return self._server.answer(request, context)
 
-        return grpc.unary_unary_rpc_method_handler(handle)
+        def stream(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+            arrived(request, context)
+            for message in self._server.stream(
+                pb.WatchPaymentsRequest.FromString(request), context
+            ):
+                yield message.SerializeToString()
+
+        if method == "WatchPayments":
+            return grpc.unary_stream_rpc_method_handler(stream)
+        return grpc.unary_unary_rpc_method_handler(answer)
 
 
 @pytest.fixture
