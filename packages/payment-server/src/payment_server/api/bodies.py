@@ -1,5 +1,6 @@
 """JSON bodies and the domain, as `wire` is for protobuf: the same names, amounts as strings."""
 
+from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -8,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from payment_server.api.wire import processed_at, rfc3339
 from payment_server.domain import commands
 from payment_server.domain.commands import CreatePayment, ProcessPayment
+from payment_server.domain.events import Event
 from payment_server.domain.operation import Operation, OperationKind, OperationStatus
 from payment_server.domain.payment import Action, Advice, CaptureMethod, Decline, Payment, Status
 from payment_server.payments import Outcome
@@ -82,6 +84,14 @@ class DeclineBody(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+class NextActionBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What the customer has to do; `url` is empty where the caller needs no page."""
+
+    type: Annotated[str, Meta(examples=["challenge"])]
+    url: str
+    expires_at: Time | None
+
+
 class PaymentBody(msgspec.Struct, frozen=True, kw_only=True):
     """All of a payment; amounts with all the currency's digits."""
 
@@ -108,6 +118,9 @@ class PaymentBody(msgspec.Struct, frozen=True, kw_only=True):
     allowed_actions: tuple[Action, ...]
     created_at: Time
     updated_at: Time
+    next_action: NextActionBody | None
+    authorization_expires_at: Time | None
+    expires_at: Time | None
 
 
 class OperationBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +148,17 @@ class PageBody(msgspec.Struct, frozen=True, kw_only=True):
 
     payments: tuple[PaymentBody, ...]
     next_page_token: str
+
+
+class EventBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a payment, and the payment after it."""
+
+    event_id: str
+    payment_id: str
+    version: int
+    type: Annotated[str, Meta(examples=["payment.captured"])]
+    occurred_at: Time
+    payment: PaymentBody
 
 
 class HealthBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +203,21 @@ def payment_body(payment: Payment) -> PaymentBody:
         allowed_actions=payment.allowed_actions,
         created_at=rfc3339(payment.created_at),
         updated_at=rfc3339(payment.updated_at),
+        next_action=_next_action_body(payment),
+        authorization_expires_at=_time(payment.authorization_expires_at),
+        expires_at=_time(payment.expires_at),
+    )
+
+
+def event_body(event: Event) -> EventBody:
+    """All of an event as JSON says it."""
+    return EventBody(
+        event_id=event.event_id,
+        payment_id=event.payment.payment_id,
+        version=event.payment.version,
+        type=event.type,
+        occurred_at=rfc3339(event.occurred_at),
+        payment=payment_body(event.payment),
     )
 
 
@@ -208,8 +247,15 @@ def _operation_body(payment: Payment, operation: Operation) -> OperationBody:
         amount=payment.format(operation.amount_minor),
         decline=_decline_body(operation.decline),
         created_at=rfc3339(operation.created_at),
-        settled_at=None if operation.settled_at is None else rfc3339(operation.settled_at),
+        settled_at=_time(operation.settled_at),
     )
+
+
+def _next_action_body(payment: Payment) -> NextActionBody | None:
+    action = payment.next_action
+    if action is None:
+        return None
+    return NextActionBody(type=action.type, url=action.url, expires_at=_time(payment.lapses_at))
 
 
 def _decline_body(decline: Decline | None) -> DeclineBody | None:
@@ -219,6 +265,10 @@ def _decline_body(decline: Decline | None) -> DeclineBody | None:
         code=decline.code,
         network_code=decline.network_code,
         advice=decline.advice,
-        retry_after=None if decline.retry_after is None else rfc3339(decline.retry_after),
+        retry_after=_time(decline.retry_after),
         message=decline.message,
     )
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else rfc3339(moment)
