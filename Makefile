@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone prints them; the help is made from the ## comments.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test protos build up down logs check-stack clean test-container fmt
+.PHONY: help dev test test-long lifecycle protos build up down logs check-stack clean test-container fmt
 
 PYTHON ?= python3
 # uv from PATH, or a private one: a machine with CPython and its venv module needs nothing else.
@@ -18,6 +18,13 @@ dev: | $(UV) ## payment-server on an embedded PostgreSQL and requestor-mock, unt
 
 test: | $(UV) ## Every check and every test; pytest takes ARGS, as in make test ARGS='-k replay'
 	@$(UV) run --script scripts/run_tests.py $(ARGS)
+
+test-long: | $(UV) ## The random and the violent tests again, for some minutes instead of seconds
+	@$(UV) run --script scripts/run_tests.py --long $(ARGS)
+
+lifecycle: | $(UV) ## Draw the life of a payment into payment-server's README, from its tables
+	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --quiet --frozen --inexact --all-packages
+	@.venv/bin/python scripts/draw_lifecycle.py
 
 protos: | $(UV) ## Generate payment-proto's modules from protos/
 	@$(UV) run --script scripts/generate_protos.py

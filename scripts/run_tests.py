@@ -6,6 +6,9 @@
 Builds an environment per package that holds that package's dependencies alone, so that an
 undeclared one is found out, and one environment for the checks. Says a line per check; what a
 check printed is shown only when it failed. Arguments go to pytest.
+
+With --long (`make test-long`) it runs only the tests that are marked `scaled`, many times as long
+and with other random choices each time.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +31,10 @@ UV = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".uv/bin/uv")
 
 COMMAND_LIMIT_SECONDS = 900
 """Several times what the longest command needs: a hung one must end the run, not the patience."""
+LONG_TEST_LIMIT_SECONDS = 900
+"""For one test under --long, which multiplies what fits a minute."""
+LONG_SCALE = 12
+"""How many times as long: fills about a quarter of an hour on two cores."""
 NOTHING_COLLECTED = 5
 """pytest's exit code when it found no test: a fault, unless arguments selected some."""
 
@@ -44,13 +52,19 @@ class Outcome:
     skipped: int = 0
 
 
-async def main(pytest_arguments: list[str]) -> int:
-    outcomes = await checks()
+async def main(arguments: list[str]) -> int:
+    if "--long" in arguments:
+        scale = LONG_SCALE
+        arguments = [each for each in arguments if each != "--long"]
+        arguments += ["-m", "scaled", f"--timeout={LONG_TEST_LIMIT_SECONDS}"]
+        outcomes = [await environment(package) for package in PACKAGES]
+    else:
+        outcomes, scale = await checks(), 1
     unusable = {outcome.name for outcome in outcomes if outcome.failed}
     with tempfile.TemporaryDirectory() as folder:
         for package in PACKAGES:
             if f"environment {package}" not in unusable:
-                outcomes.append(await tests(package, pytest_arguments, Path(folder)))
+                outcomes.append(await tests(package, arguments, Path(folder), scale))
     passed, failed, skipped = (
         sum(getattr(outcome, kind) for outcome in outcomes)
         for kind in ("passed", "failed", "skipped")
@@ -63,18 +77,14 @@ async def checks() -> list[Outcome]:
     """The environments and everything that needs no running service, a command per core."""
     cores = asyncio.Semaphore(os.cpu_count() or 1)
 
-    async def check(
-        name: str, *arguments: str | Path, folder: Path = ROOT, **extra: str
-    ) -> Outcome:
+    async def limited(work: Awaitable[Outcome]) -> Outcome:
         async with cores:
-            outcome = await command(name, *arguments, folder=folder, **extra)
-        report(outcome)
-        return outcome
+            return await work
 
-    async def environment(name: str, *what: str) -> Outcome:
-        place = str(ENVIRONMENTS / name)
-        arguments = (UV, "sync", "--quiet", "--frozen", *what)
-        return await check(f"environment {name}", *arguments, UV_PROJECT_ENVIRONMENT=place)
+    def check(
+        name: str, *arguments: str | Path, folder: Path = ROOT, **extra: str
+    ) -> Awaitable[Outcome]:
+        return limited(reported(name, *arguments, folder=folder, **extra))
 
     tools = ENVIRONMENTS / "check/bin"
     tools_outcome = await environment("check", "--all-packages", "--all-groups")
@@ -94,12 +104,13 @@ async def checks() -> list[Outcome]:
             )
             for package in PACKAGES
         ),
-        *(environment(package, "--package", package, "--group", "test") for package in PACKAGES),
+        *(limited(environment(package)) for package in PACKAGES),
         check("types of scripts", *mypy, f"--cache-dir={ROOT}/.mypy_cache/scripts", "scripts"),
         check("format", tools / "ruff", "format", "--check", "."),
         check("lint", tools / "ruff", "check", "."),
         check("layers", tools / "lint-imports"),
         check("shape", tools / "python", "scripts/check_shape.py"),
+        check("lifecycle diagram", tools / "python", "scripts/draw_lifecycle.py", "--check"),
         check("lock file", UV, "lock", "--check"),
         check("generated modules", UV, "run", "--script", "scripts/generate_protos.py", "--check"),
         check("contract style", tools / "buf", "lint", "protos"),
@@ -115,7 +126,17 @@ async def checks() -> list[Outcome]:
     return [tools_outcome, *outcomes]
 
 
-async def tests(package: str, pytest_arguments: list[str], folder: Path) -> Outcome:
+async def environment(name: str, *what: str) -> Outcome:
+    """An environment at .envs: of one package with its tests, unless `what` says otherwise."""
+    what = what or ("--package", name, "--group", "test")
+    return await reported(
+        f"environment {name}",
+        *(UV, "sync", "--quiet", "--frozen", *what),
+        UV_PROJECT_ENVIRONMENT=str(ENVIRONMENTS / name),
+    )
+
+
+async def tests(package: str, pytest_arguments: list[str], folder: Path, scale: int) -> Outcome:
     """One package's tests in its own environment; the counts come from pytest's own report."""
     report_file = folder / f"{package}.xml"
     ran = await command(
@@ -126,6 +147,7 @@ async def tests(package: str, pytest_arguments: list[str], folder: Path) -> Outc
         *pytest_arguments,
         PAYMENT_SERVER_COMMAND=str(SERVER_COMMAND),
         UV=UV,
+        TEST_SCALE=str(scale),
     )
     outcome = with_counts(ran, report_file, may_be_empty=bool(pytest_arguments))
     report(outcome)
@@ -146,6 +168,12 @@ def with_counts(ran: Outcome, report_file: Path, *, may_be_empty: bool) -> Outco
     if ran.exit_code and not failed:  # a fault outside of any test, such as a worker that died
         return replace(ran, passed=total - skipped, failed=1, skipped=skipped)
     return replace(ran, passed=total - failed - skipped, failed=failed, skipped=skipped)
+
+
+async def reported(name: str, *arguments: str | Path, folder: Path = ROOT, **extra: str) -> Outcome:
+    outcome = await command(name, *arguments, folder=folder, **extra)
+    report(outcome)
+    return outcome
 
 
 async def command(name: str, *arguments: str | Path, folder: Path = ROOT, **extra: str) -> Outcome:
