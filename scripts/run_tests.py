@@ -29,8 +29,8 @@ PACKAGES = ("payment-server", "payment-proto", "payment-client", "requestor-mock
 SERVER_COMMAND = ENVIRONMENTS / "payment-server/bin/payment-server"
 UV = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".uv/bin/uv")
 
-COMMAND_LIMIT_SECONDS = 900
-"""Several times what the longest command needs: a hung one must end the run, not the patience."""
+COMMAND_LIMIT_SECONDS = 1_800
+"""Twice what the longest command needs: a hung one must end the run, not the patience."""
 LONG_TEST_LIMIT_SECONDS = 900
 """For one test under --long, which multiplies what fits a minute."""
 LONG_SCALE = 12
