@@ -5,6 +5,8 @@ import inspect
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -54,46 +56,101 @@ os.execv(sys.argv[2], sys.argv[2:])
 ValueT = TypeVar("ValueT")
 
 
+QUICK = {
+    "PAYMENT_SANDBOX_SETTLE_MS": "200",
+    # Above what a busy machine needs for an answer that costs nothing; below anybody's patience.
+    "PAYMENT_PROCESSOR_TIMEOUT_MS": "1500",
+}
+"""Settings of the service with which nothing takes long."""
+
+
+class ServiceProcess:
+    """A payment-server that runs the sandbox; it may be ended and started on the same data."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._ready, self._log = folder / "ready.json", folder / "log"
+        self._arguments = ["dev", "--http-port=0", f"--ready-file={self._ready}", *arguments]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.target = ""
+
+    def start(self) -> None:
+        command = os.environ.get(
+            "PAYMENT_SERVER_COMMAND", str(REPOSITORY / ".envs/payment-server/bin/payment-server")
+        )
+        prefix = (sys.executable, "-c", DIE_WITH_PARENT, str(os.getpid()))
+        self._ready.unlink(missing_ok=True)
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*prefix, command, *self._arguments],
+                env=_neutral_environment() | QUICK,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.target = f"127.0.0.1:{self._port_when_ready(self._process)}"
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        """Sends it the signal, and returns when it is gone. May be repeated."""
+        if self._process is None:
+            return
+        self._process.send_signal(number)
+        try:
+            self._process.wait(STOP_LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _port_when_ready(self, process: subprocess.Popen[bytes]) -> int:
+        give_up = time.monotonic() + START_LIMIT_SECONDS
+        while not self._ready.exists():
+            if process.poll() is not None or time.monotonic() > give_up:
+                pytest.fail(
+                    f"payment-server did not start:\n{self._log.read_text(errors='replace')}"
+                )
+            time.sleep(POLL_SECONDS)
+        return int(json.loads(self._ready.read_text())["grpc_port"])
+
+
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The target of a payment-server that runs the sandbox; one per worker, data by merchant."""
-    command = os.environ.get(
-        "PAYMENT_SERVER_COMMAND", str(REPOSITORY / ".envs/payment-server/bin/payment-server")
+    process = ServiceProcess(
+        tmp_path_factory.mktemp("payment-server"), "--ephemeral", "--grpc-port=0"
     )
-    folder = tmp_path_factory.mktemp("payment-server")
-    ready, log = folder / "ready.json", folder / "log"
-    arguments = ["dev", "--ephemeral", "--grpc-port=0", "--http-port=0", f"--ready-file={ready}"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", DIE_WITH_PARENT, str(os.getpid()), command, *arguments],
-            env=_neutral_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
     try:
-        yield f"127.0.0.1:{_port_when_ready(process, ready, log)}"
+        process.start()
+        yield process.target
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_LIMIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.end()
+
+
+@pytest.fixture
+def own_service(tmp_path: Path) -> Iterator[ServiceProcess]:
+    """A running payment-server of the test's own, which it may end and start again.
+
+    Its port stays the same: it is none of those that the system gives to whoever asks for any.
+    """
+    port = next(port for port in range(20_000 + os.getpid() % 10_000, 32_000) if _is_free(port))
+    process = ServiceProcess(tmp_path, f"--data-dir={tmp_path / 'data'}", f"--grpc-port={port}")
+    try:
+        process.start()
+        yield process
+    finally:
+        process.end()
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def _neutral_environment() -> dict[str, str]:
     leading = re.compile(r"PAYMENT_|DATABASE_URL|REDIS_URL|PYTHON(PATH|HOME)")
     return {name: value for name, value in os.environ.items() if not leading.match(name)}
-
-
-def _port_when_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) -> int:
-    give_up = time.monotonic() + START_LIMIT_SECONDS
-    while not ready.exists():
-        if process.poll() is not None or time.monotonic() > give_up:
-            pytest.fail(f"payment-server did not start:\n{log.read_text(errors='replace')}")
-        time.sleep(POLL_SECONDS)
-    return int(json.loads(ready.read_text())["grpc_port"])
 
 
 @dataclass

@@ -8,15 +8,22 @@ from typing import assert_type
 from payment_client import (
     Action,
     AmountTooLarge,
+    AsyncEventPager,
     AsyncPaymentClient,
     AsyncPaymentPager,
+    AsyncPaymentWatcher,
+    AsyncRefundPager,
     CallInfo,
     CaptureMethod,
     Decline,
+    Event,
+    EventPage,
+    EventPager,
     FieldViolation,
     Health,
     IllegalTransition,
     InvalidRequest,
+    NextAction,
     Operation,
     Page,
     Payment,
@@ -24,7 +31,12 @@ from payment_client import (
     PaymentError,
     PaymentPager,
     PaymentStatus,
+    PaymentWatcher,
     ProcessedPayment,
+    Refund,
+    RefundedPayment,
+    RefundPage,
+    RefundPager,
 )
 
 
@@ -42,10 +54,27 @@ def blocking() -> None:
         assert_type(client.payments.get(payment.payment_id), Payment)
         assert_type(client.payments.process(payment.payment_id, "capture"), ProcessedPayment)
         assert_type(client.payments.process(payment.payment_id, Action.REFUND), ProcessedPayment)
+        assert_type(client.payments.capture(payment.payment_id, final=True), ProcessedPayment)
+        assert_type(client.payments.cancel(payment.payment_id), ProcessedPayment)
+        assert_type(client.payments.complete(payment.payment_id, result=""), ProcessedPayment)
+        refunded = client.payments.refund(payment.payment_id, amount="2.50", reason="broken")
+        assert_type(refunded, RefundedPayment)
+        assert_type(client.payments.get_refund(refunded.refund.refund_id), Refund)
         pager = client.payments.list(status=PaymentStatus.CREATED, created_from=datetime.now(UTC))
         assert_type(pager, PaymentPager)
         assert_type([each.amount for each in pager], list[Decimal])
         assert_type(list(pager.pages()), list[Page])
+        refunds = client.payments.refunds(payment.payment_id, page_size=10)
+        assert_type(refunds, RefundPager)
+        assert_type(list(refunds), list[Refund])
+        assert_type(list(refunds.pages()), list[RefundPage])
+        events = client.payments.events(payment.payment_id)
+        assert_type(events, EventPager)
+        assert_type(list(events.pages()), list[EventPage])
+        with client.payments.watch(customer_id="cust123", patience_seconds=10) as watcher:
+            assert_type(watcher, PaymentWatcher)
+            assert_type(next(watcher), Event)
+            assert_type(watcher.cursor, str)
         assert_type(client.health(), Health)
 
 
@@ -60,6 +89,16 @@ async def asynchronous() -> None:
         assert_type(pager, AsyncPaymentPager)
         assert_type([each.amount async for each in pager], list[Decimal])
         assert_type([page async for page in pager.pages()], list[Page])
+        assert_type(await client.payments.refund(payment.payment_id), RefundedPayment)
+        refunds = client.payments.refunds(payment.payment_id)
+        assert_type(refunds, AsyncRefundPager)
+        assert_type([each async for each in refunds], list[Refund])
+        events = client.payments.events(payment.payment_id)
+        assert_type(events, AsyncEventPager)
+        assert_type([page async for page in events.pages()], list[EventPage])
+        async with client.payments.watch(from_beginning=True) as watcher:
+            assert_type(watcher, AsyncPaymentWatcher)
+            assert_type([event async for event in watcher], list[Event])
         assert_type(await client.health(), Health)
 
 
@@ -67,6 +106,8 @@ def values(processed: ProcessedPayment) -> None:
     payment = processed.payment
     assert_type(payment.metadata, Mapping[str, str])
     assert_type(payment.decline, Decline | None)
+    assert_type(payment.next_action, NextAction | None)
+    assert_type(payment.expires_at, datetime | None)
     assert_type(payment.allowed_actions, tuple[str, ...])
     assert_type(payment.created_at, datetime)
     assert_type(payment.call, CallInfo)
