@@ -22,12 +22,15 @@ class Slow:
     def tokenize(self, payment_method: str) -> str:
         return payment_method
 
+    def read_result(self, result: str) -> str:
+        return result
+
     async def _answer(self, payment: Payment, operation: Operation) -> Verdict:
         self.reached.set()
         await self.go_on.wait()
         return APPROVED
 
-    authorize = capture = cancel = refund = _answer
+    authorize = complete = capture = cancel = refund = _answer
 
     async def look_up(self, payment: Payment, operation: Operation) -> Verdict | None:
         return None

@@ -101,9 +101,9 @@ class PaymentModel:
             raise Refused("FIELD_INVALID")
         if self.void_pending:
             raise Refused("CANCEL_IN_PROGRESS")
-        amount = part or self.capturable
-        if not amount:
+        if not self.capturable:
             raise Refused("CAPTURE_IN_PROGRESS")
+        amount = part or self.capturable
         if amount > self.capturable:
             raise Refused("AMOUNT_EXCEEDS_CAPTURABLE")
         self.capture_pending += amount
@@ -121,9 +121,9 @@ class PaymentModel:
         return Begun("cancel", self.void_pending)
 
     def _refund(self, part: int) -> Begun:
-        amount = part or self.refundable
-        if not amount:
+        if not self.refundable:
             raise Refused("REFUND_IN_PROGRESS")
+        amount = part or self.refundable
         if amount > self.refundable:
             raise Refused("AMOUNT_EXCEEDS_REFUNDABLE")
         self.refund_pending += amount

@@ -16,16 +16,13 @@ from payment_server.domain.errors import (
 )
 from payment_server.domain.operation import (
     APPROVED,
-    BUSY_RETRY_SECONDS,
     Operation,
     OperationKind,
     OperationStatus,
-    Step,
     Verdict,
-    begin,
-    settle,
 )
 from payment_server.domain.payment import Advice, CaptureMethod, Decline, Payment, Status
+from payment_server.domain.step import BUSY_RETRY_SECONDS, Step, begin, settle
 
 LATER = datetime(2026, 11, 23, 8, 15, 1, tzinfo=UTC)
 LATER_STILL = datetime(2026, 11, 23, 8, 15, 2, tzinfo=UTC)
@@ -47,7 +44,9 @@ def approved(step: Step) -> Payment:
 
 
 def declined(advice: Advice = Advice.LATER) -> Verdict:
-    return Verdict(OperationStatus.FAILED, Decline("a_code", advice, "Your card was declined."))
+    return Verdict(
+        status=OperationStatus.FAILED, decline=Decline("a_code", advice, "Your card was declined.")
+    )
 
 
 @pytest.fixture(scope="session")
@@ -318,7 +317,7 @@ def test_a_verdict_has_a_decline_exactly_where_it_is_a_failure(
     status: OperationStatus, decline: Decline | None
 ) -> None:
     with pytest.raises(ValueError, match="decline"):
-        Verdict(status, decline)
+        Verdict(status=status, decline=decline)
 
 
 def test_nothing_cannot_be_refunded(captured: Payment) -> None:
