@@ -8,13 +8,15 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 START_LIMIT_SECONDS = 60
@@ -22,6 +24,8 @@ START_LIMIT_SECONDS = 60
 STOP_LIMIT_SECONDS = 15
 POLL_SECONDS = 0.02
 CALL_LIMIT_SECONDS = 30
+QUICK_SANDBOX = {"PAYMENT_SANDBOX_SETTLE_MS": "300"}
+"""Refunds that take their time take no more than a test can wait for."""
 NOWHERE = "127.0.0.1:1"
 """A target at which nothing ever listens."""
 
@@ -118,8 +122,9 @@ def payment_server(
     """A payment service with the sandbox; one per worker, its data apart by merchant."""
     folder = tmp_path_factory.mktemp("payment-server")
     ports = ("--grpc-port=0", "--http-port=0")
-    with running(folder, payment_server_command, "dev", "--ephemeral", *ports) as server:
-        yield server
+    server = running(folder, payment_server_command, "dev", "--ephemeral", *ports, **QUICK_SANDBOX)
+    with server as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
@@ -251,3 +256,74 @@ def post(rest: httpx.Client) -> Callable[[str, object], httpx.Response]:
         return rest.post(path, content=text, headers={"Content-Type": "application/json"})
 
     return send
+
+
+class Talk:
+    """A foreign client of graphql-transport-ws, which says and hears what it is told to."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    def say(self, **message: Any) -> None:
+        """Sends one message."""
+        self.connection.send(json.dumps(message))
+
+    def hear(self) -> dict[str, Any]:
+        """The next message."""
+        heard: dict[str, Any] = json.loads(self.connection.recv(timeout=CALL_LIMIT_SECONDS))
+        return heard
+
+    def begin(self, **payload: Any) -> None:
+        """Says connection_init and waits for the answer."""
+        self.say(type="connection_init", payload=payload)
+        assert self.hear() == {"type": "connection_ack"}
+
+    def subscribe(self, document: str, name: str = "1", **variables: Any) -> None:
+        """Starts an operation."""
+        payload = {"query": document, "variables": variables}
+        self.say(type="subscribe", id=name, payload=payload)
+
+    def hear_data(self) -> dict[str, Any]:
+        """What the next message tells of the watch."""
+        message = self.hear()
+        assert message["type"] == "next", message
+        assert "errors" not in message["payload"], message
+        told: dict[str, Any] = message["payload"]["data"]["paymentEvents"]
+        return told
+
+    def hear_error(self) -> dict[str, Any]:
+        """The extensions of the error that the next message tells."""
+        message = self.hear()
+        assert message["type"] == "error", message
+        (error,) = message["payload"]
+        facts: dict[str, Any] = error["extensions"]
+        return facts
+
+    def hear_close(self) -> int:
+        """The code with which the mock closes the socket."""
+        with suppress(ConnectionClosed):
+            while True:
+                self.hear()
+        close = self.connection.protocol.close_rcvd
+        assert close is not None, "it was cut off"
+        return close.code
+
+
+Speak = Callable[..., Talk]
+
+
+@pytest.fixture
+def speak(mock: Running, merchant: dict[str, str]) -> Iterator[Speak]:
+    """Opens a WebSocket at a mock, on behalf of the test's merchant."""
+    with ExitStack() as stack:
+
+        def open_socket(service: Running = mock, **given: Any) -> Talk:
+            options: dict[str, Any] = {
+                "subprotocols": ["graphql-transport-ws"],
+                "additional_headers": merchant,
+                "close_timeout": CALL_LIMIT_SECONDS,
+            } | given
+            address = service.url.replace("http", "ws", 1) + "/graphql"
+            return Talk(stack.enter_context(connect(address, **options)))
+
+        yield open_socket

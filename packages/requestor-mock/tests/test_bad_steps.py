@@ -28,6 +28,7 @@ class Step:
     expected: tuple[Any, ...]
     made: dict[str, Any] = field(default_factory=dict)
     before: tuple[str, ...] = ()
+    """Each a verb, and after a space the amount, if any."""
     body: dict[str, Any] = field(default_factory=dict)
 
 
@@ -40,11 +41,16 @@ def invalid(*fields: str) -> tuple[Any, ...]:
     return ("FIELD_INVALID", "INVALID_ARGUMENT", 400, list(fields), {})
 
 
+def stale(expected: str) -> tuple[Any, ...]:
+    return ("VERSION_MISMATCH", "ABORTED", 412, [], {"expected_version": expected, "version": "1"})
+
+
 MANUAL = {"capture_method": "manual"}
+CHALLENGED = {"payment_method": "card_3ds"}
 STEP_ROWS = {
     "a refund before any capture": Step(
         "refund",
-        refusal("NOT_CAPTURED", "created", "process,authorize,capture,cancel"),
+        refusal("NOT_CAPTURED", "created", "process,authorize,cancel"),
     ),
     "a second authorization": Step(
         "process",
@@ -66,7 +72,7 @@ STEP_ROWS = {
     ),
     "the refused method again": Step(
         "process",
-        refusal("PAYMENT_METHOD_REFUSED", "failed", "process,authorize,capture,cancel"),
+        refusal("PAYMENT_METHOD_REFUSED", "failed", "process,authorize,cancel"),
         {"payment_method": "decline:stolen_card"},
         ("process",),
     ),
@@ -112,14 +118,77 @@ STEP_ROWS = {
 }
 
 
+STRICT_ROWS = {
+    "a capture of nothing that is held": Step(
+        "capture", refusal("NOT_AUTHORIZED", "created", "process,authorize,cancel")
+    ),
+    "a capture before the customer has acted": Step(
+        "capture",
+        refusal("PAYMENT_REQUIRES_ACTION", "requires_action", "complete,cancel"),
+        CHALLENGED,
+        ("process",),
+    ),
+    "a completion that nobody asked for": Step(
+        "complete", refusal("ACTION_NOT_REQUIRED", "created", "process,authorize,cancel")
+    ),
+    "a completion after the authorization": Step(
+        "complete",
+        refusal("ALREADY_AUTHORIZED", "authorized", "capture,cancel"),
+        MANUAL,
+        ("process",),
+    ),
+    "a completion with a result that says nothing": Step(
+        "complete", invalid("result"), CHALLENGED, ("process",), {"result": "perhaps"}
+    ),
+    "a refund while more may be captured": Step(
+        "refund",
+        refusal("CAPTURE_NOT_FINAL", "partially_captured", "capture,cancel"),
+        MANUAL,
+        ("process", "capture 4.00"),
+    ),
+    "a capture of more than is left": Step(
+        "capture",
+        refusal("AMOUNT_EXCEEDS_CAPTURABLE", "partially_captured", "capture,cancel", limit="6.00"),
+        MANUAL,
+        ("process", "capture 4.00"),
+        {"amount": "6.01"},
+    ),
+    "a refund of more than is left": Step(
+        "refund",
+        refusal("AMOUNT_EXCEEDS_REFUNDABLE", "partially_refunded", "refund", limit="6.00"),
+        {},
+        ("process", "refund 4.00"),
+        {"amount": "6.01"},
+    ),
+    "a refund for a reason too long": Step(
+        "refund", invalid("reason"), {}, ("process",), {"reason": "x" * 256}
+    ),
+    "a capture with a stale version": Step(
+        "capture", stale("2"), MANUAL, (), {"expected_version": 2}
+    ),
+    "a cancellation with a stale version": Step(
+        "cancel", stale("2"), {}, (), {"expected_version": 2}
+    ),
+    "a refund with a stale version": Step("refund", stale("2"), {}, (), {"expected_version": 2}),
+    "a completion with a stale version": Step(
+        "complete", stale("2"), {}, (), {"expected_version": 2}
+    ),
+}
+
+
+BOTH_ROWS = STEP_ROWS | STRICT_ROWS
+
+
 def prepared(rest: httpx.Client, create: Create, step: Step) -> str:
     payment_id: str = create(**step.made)["payment_id"]
     for action in step.before:
-        assert rest.post(f"/api/payments/{payment_id}/{action}").status_code == 200
+        verb, _, amount = action.partition(" ")
+        body = {"amount": amount} if amount else None
+        assert rest.post(f"/api/payments/{payment_id}/{verb}", json=body).status_code == 200
     return payment_id
 
 
-@pytest.mark.parametrize("step", STEP_ROWS.values(), ids=STEP_ROWS)
+@pytest.mark.parametrize("step", BOTH_ROWS.values(), ids=BOTH_ROWS)
 def test_rest_refuses_a_step(
     post: Post, told: Told, rest: httpx.Client, create: Create, step: Step
 ) -> None:
@@ -129,7 +198,7 @@ def test_rest_refuses_a_step(
 
 
 @pytest.mark.parametrize("step", STEP_ROWS.values(), ids=STEP_ROWS)
-def test_graphql_refuses_a_step(
+def test_graphql_refuses_a_step_of_process_payment(
     post: Post, told: Told, rest: httpx.Client, create: Create, step: Step
 ) -> None:
     variables = {
@@ -140,4 +209,34 @@ def test_graphql_refuses_a_step(
         "version": step.body.get("expected_version"),
     }
     answer = post("/graphql", {"query": PROCESS, "variables": variables})
+    assert told(answer) == step.expected
+
+
+MUTATIONS = {
+    "capture": "capturePayment",
+    "cancel": "cancelPayment",
+    "complete": "completePaymentAction",
+    "refund": "refundPayment",
+}
+ARGUMENTS = {
+    "amount": ("amount", "String"),
+    "reason": ("reason", "String"),
+    "result": ("result", "String"),
+    "expected_version": ("expectedVersion", "Int"),
+}
+
+
+@pytest.mark.parametrize("step", STRICT_ROWS.values(), ids=STRICT_ROWS)
+def test_graphql_refuses_a_strict_step(
+    post: Post, told: Told, rest: httpx.Client, create: Create, step: Step
+) -> None:
+    given = [ARGUMENTS[name] for name in step.body]
+    declared = "".join(f", ${name}: {kind}" for name, kind in given)
+    passed = "".join(f", {name}: ${name}" for name, _ in given)
+    document = f"""mutation($id: String!{declared}) {{
+      {MUTATIONS[step.action]}(paymentId: $id{passed}) {{ processedAt }}
+    }}"""
+    variables = {ARGUMENTS[name][0]: value for name, value in step.body.items()}
+    variables["id"] = prepared(rest, create, step)
+    answer = post("/graphql", {"query": document, "variables": variables})
     assert told(answer) == step.expected

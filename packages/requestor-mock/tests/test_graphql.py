@@ -123,7 +123,7 @@ def test_an_error_has_the_facts_of_the_refusal(ask: Ask, create: Create) -> None
         "request_id": answer.headers["x-request-id"],
         "metadata": {
             "status": "created",
-            "allowed_actions": "process,authorize,capture,cancel",
+            "allowed_actions": "process,authorize,cancel",
         },
     }
 

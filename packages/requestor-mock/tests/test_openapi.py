@@ -5,6 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
+STEPS = ("process", "capture", "cancel", "complete", "refund")
+
 
 @pytest.fixture
 def description(rest: httpx.Client) -> dict[str, Any]:
@@ -29,14 +31,25 @@ def test_every_operation_is_described(description: dict[str, Any]) -> None:
         ("get", "/api/payments"),
         ("post", "/api/payments"),
         ("get", payment),
-        *{("post", f"{payment}/{each}") for each in ("process", "capture", "cancel", "refund")},
+        *{("post", f"{payment}/{step}") for step in STEPS},
+        ("get", f"{payment}/refunds"),
+        ("get", f"{payment}/events"),
+        ("get", "/api/refunds/{refund_id}"),
     }
 
 
-def test_every_field_of_a_payment_is_described(description: dict[str, Any]) -> None:
-    properties = description["components"]["schemas"]["Payment"]["properties"]
-    assert properties["amount_captured"]["description"] == "What was taken."
+@pytest.mark.parametrize("name", ["Payment", "Operation", "Refund", "Event", "NextAction"])
+def test_every_field_of_what_is_shown_is_described(description: dict[str, Any], name: str) -> None:
+    properties = description["components"]["schemas"][name]["properties"]
+    assert properties
     assert all("description" in each for each in properties.values())
+
+
+def test_a_time_is_described_as_one(description: dict[str, Any]) -> None:
+    properties = description["components"]["schemas"]["CreatePayment"]["properties"]
+    assert {"type": "string", "format": "date-time"}.items() <= properties["expires_at"]["oneOf"][
+        0
+    ].items()
 
 
 def test_a_problem_has_its_media_type(description: dict[str, Any]) -> None:

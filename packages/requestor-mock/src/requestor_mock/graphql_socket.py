@@ -10,6 +10,7 @@ from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from graphql import GraphQLError
 from litestar import WebSocket, websocket
 from litestar.datastructures import State
 from litestar.exceptions import WebSocketDisconnect
@@ -126,7 +127,7 @@ class _Conversation:
             while True:
                 await self._heed(await self._next(), caller)
         finally:
-            await self._end_operations()
+            await _end(*self._operations.values())
 
     async def _begin(self) -> Caller:
         """Who speaks, once they have said connection_init."""
@@ -151,8 +152,7 @@ class _Conversation:
                     raise _Closed(4409, "Subscriber already exists")
                 self._operations[name] = asyncio.create_task(self._run(name, payload, caller))
             case {"type": "complete", "id": str(name)}:
-                if operation := self._operations.pop(name, None):
-                    operation.cancel()
+                await _end(self._operations.pop(name, None))
             case {"type": "ping"}:
                 await self._socket.send_json({"type": "pong"})
             case {"type": "pong"}:
@@ -195,15 +195,18 @@ class _Conversation:
             context_value=context,
             operation_name=asked.operation_name,
         )
-        async with aclosing(results):
-            async for result in results:
-                errors = list(told_errors(result.errors or [], asked, caller.request_id))
-                if result.data is None:
-                    return errors
-                told_now: dict[str, Any] = {"data": result.data}
-                if errors:
-                    told_now["errors"] = errors
-                await self._send("next", name, told_now)
+        try:
+            async with aclosing(results):
+                async for result in results:
+                    errors = list(told_errors(result.errors or [], asked, caller.request_id))
+                    if result.data is None:
+                        return errors
+                    told_now: dict[str, Any] = {"data": result.data}
+                    if errors:
+                        told_now["errors"] = errors
+                    await self._send("next", name, told_now)
+        except GraphQLError as error:  # the library raises what its cache cannot parse
+            return list(told_errors([error], asked, caller.request_id))
         return []
 
     async def _send(self, kind: str, name: str, payload: object = None) -> None:
@@ -212,7 +215,10 @@ class _Conversation:
             message["payload"] = payload
         await self._socket.send_json(message)
 
-    async def _end_operations(self) -> None:
-        for operation in self._operations.values():
-            operation.cancel()
-        await asyncio.gather(*self._operations.values(), return_exceptions=True)
+
+async def _end(*operations: asyncio.Task[None] | None) -> None:
+    """Returns when the watches are closed, so that their seats are free."""
+    running = [operation for operation in operations if operation is not None]
+    for operation in running:
+        operation.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
