@@ -1,4 +1,4 @@
-"""JSON bodies and the domain, as `wire` is for protobuf: the same names, amounts as strings."""
+"""Answers as JSON, as `wire` writes them for protobuf: the same names, amounts as strings."""
 
 from datetime import datetime
 from typing import Annotated, Final
@@ -7,10 +7,14 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from payment_server.api.wire import processed_at, rfc3339
-from payment_server.domain import commands
-from payment_server.domain.commands import CreatePayment, ProcessPayment
 from payment_server.domain.events import Event
-from payment_server.domain.operation import Operation, OperationKind, OperationStatus
+from payment_server.domain.operation import (
+    OperationKind,
+    OperationStatus,
+    Refund,
+    RefundStatus,
+    refund_of,
+)
 from payment_server.domain.payment import Action, Advice, CaptureMethod, Decline, Payment, Status
 from payment_server.payments import Outcome
 from payment_server.reading import Page
@@ -19,59 +23,6 @@ Amount = Annotated[str, Meta(description="A decimal string, never a number.", ex
 Time = Annotated[str, Meta(description="RFC 3339 in UTC.", examples=["2026-11-23T08:15:00.000Z"])]
 
 _EXAMPLE_ID: Final = "019a206f-073f-73d0-bb2c-7581a22cc174"
-
-
-class CreatePaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What to record. Only amount and customer_id are required."""
-
-    amount: Amount
-    currency: Annotated[str, Meta(description="ISO 4217.", examples=["USD"])] = "USD"
-    customer_id: Annotated[str, Meta(examples=["cust123"])]
-    payment_method: Annotated[
-        str, Meta(description="A token; in the sandbox it chooses the outcome.", examples=["card"])
-    ] = "card"
-    capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
-    description: str = ""
-    metadata: dict[str, str] = {}
-    idempotency_key: Annotated[
-        str, Meta(description="The header Idempotency-Key means the same.")
-    ] = ""
-
-    def command(self) -> CreatePayment:
-        """Raises InvalidRequest."""
-        return commands.create_payment(
-            amount=self.amount,
-            currency=self.currency,
-            customer_id=self.customer_id,
-            payment_method=self.payment_method,
-            capture_method=self.capture_method,
-            description=self.description,
-            metadata=self.metadata,
-        )
-
-
-class ProcessPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What to do with the payment; an empty body runs it to its end."""
-
-    action: Annotated[str, Meta(description=f"One of {', '.join(Action)}.")] = "process"
-    amount: Annotated[
-        str, Meta(description="Capture or refund so much; empty means all that is left.")
-    ] = ""
-    payment_method: Annotated[str, Meta(description="For a new attempt with another one.")] = ""
-    expected_version: Annotated[
-        int, Meta(description="Only if the payment has this version; 0 means any.")
-    ] = 0
-    idempotency_key: str = ""
-
-    def command(self, payment_id: str) -> ProcessPayment:
-        """Raises InvalidRequest."""
-        return commands.process_payment(
-            payment_id=payment_id,
-            action=self.action,
-            amount=self.amount,
-            payment_method=self.payment_method,
-            expected_version=self.expected_version,
-        )
 
 
 class DeclineBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,12 +86,37 @@ class OperationBody(msgspec.Struct, frozen=True, kw_only=True):
     settled_at: Time | None
 
 
-class ProcessedBody(msgspec.Struct, frozen=True, kw_only=True):
+class RefundBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Money given back to the customer; its id is that of the operation that asked for it."""
+
+    refund_id: Annotated[str, Meta(examples=[_EXAMPLE_ID])]
+    payment_id: str
+    amount: Amount
+    currency: str
+    status: RefundStatus
+    reason: str
+    decline: DeclineBody | None
+    created_at: Time
+    updated_at: Time
+
+
+class ChangedBody(msgspec.Struct, frozen=True, kw_only=True):
     """The payment after what was done, and what was done."""
 
     payment: PaymentBody
     operation: OperationBody | UnsetType = UNSET
+
+
+class ProcessedBody(ChangedBody, frozen=True, kw_only=True):
+    """The payment after what was done, what was done, and when the outcome was recorded."""
+
     processed_at: Time
+
+
+class RefundedBody(ChangedBody, frozen=True, kw_only=True):
+    """The payment after what was done, what was done, and the refund, which may be pending."""
+
+    refund: RefundBody | UnsetType = UNSET
 
 
 class PageBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +135,20 @@ class EventBody(msgspec.Struct, frozen=True, kw_only=True):
     type: Annotated[str, Meta(examples=["payment.captured"])]
     occurred_at: Time
     payment: PaymentBody
+
+
+class RefundsBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of refunds, newest first; the token is empty on the last one."""
+
+    refunds: tuple[RefundBody, ...]
+    next_page_token: str
+
+
+class EventsBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of events, oldest first; the token is empty on the last one."""
+
+    events: tuple[EventBody, ...]
+    next_page_token: str
 
 
 class HealthBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,13 +211,42 @@ def event_body(event: Event) -> EventBody:
     )
 
 
-def processed_body(outcome: Outcome) -> ProcessedBody:
+def refund_body(refund: Refund) -> RefundBody:
+    """All of a refund as JSON says it."""
+    return RefundBody(
+        refund_id=refund.refund_id,
+        payment_id=refund.payment_id,
+        amount=refund.amount,
+        currency=refund.currency,
+        status=refund.status,
+        reason=refund.reason,
+        decline=_decline_body(refund.decline),
+        created_at=rfc3339(refund.created_at),
+        updated_at=rfc3339(refund.updated_at),
+    )
+
+
+def changed_body(outcome: Outcome) -> ChangedBody:
     """An outcome as JSON says it."""
-    payment, operation = outcome.payment, outcome.operation
+    return ChangedBody(payment=payment_body(outcome.payment), operation=_operation_body(outcome))
+
+
+def processed_body(outcome: Outcome) -> ProcessedBody:
+    """An outcome of ProcessPayment as JSON says it."""
     return ProcessedBody(
-        payment=payment_body(payment),
-        operation=UNSET if operation is None else _operation_body(payment, operation),
+        payment=payment_body(outcome.payment),
+        operation=_operation_body(outcome),
         processed_at=rfc3339(processed_at(outcome)),
+    )
+
+
+def refunded_body(outcome: Outcome) -> RefundedBody:
+    """An outcome of RefundPayment as JSON says it."""
+    payment, operation = outcome.payment, outcome.operation
+    return RefundedBody(
+        payment=payment_body(payment),
+        operation=_operation_body(outcome),
+        refund=UNSET if operation is None else refund_body(refund_of(payment, operation)),
     )
 
 
@@ -239,12 +258,31 @@ def page_body(page: Page[Payment]) -> PageBody:
     )
 
 
-def _operation_body(payment: Payment, operation: Operation) -> OperationBody:
+def refunds_body(page: Page[Refund]) -> RefundsBody:
+    """A page of refunds as JSON says it."""
+    return RefundsBody(
+        refunds=tuple(refund_body(each) for each in page.items),
+        next_page_token=page.next_page_token,
+    )
+
+
+def events_body(page: Page[Event]) -> EventsBody:
+    """A page of events as JSON says it."""
+    return EventsBody(
+        events=tuple(event_body(each) for each in page.items),
+        next_page_token=page.next_page_token,
+    )
+
+
+def _operation_body(outcome: Outcome) -> OperationBody | UnsetType:
+    operation = outcome.operation
+    if operation is None:
+        return UNSET
     return OperationBody(
         operation_id=operation.operation_id,
         kind=operation.kind,
         status=operation.status,
-        amount=payment.format(operation.amount_minor),
+        amount=outcome.payment.format(operation.amount_minor),
         decline=_decline_body(operation.decline),
         created_at=rfc3339(operation.created_at),
         settled_at=_time(operation.settled_at),

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
 
-from litestar import Litestar, Request, Response, Router, get
-from litestar.datastructures import State
+from litestar import Litestar, Response, Router, get
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import (
@@ -26,7 +25,9 @@ from payment_server.api.bodies import HealthBody, ReadyBody
 from payment_server.api.faults import Fault, Problem, describe, problem
 from payment_server.api.gate import Gate
 from payment_server.api.pages import assets_router, openapi_config
-from payment_server.api.rest import PROBLEM_MEDIA_TYPE, PaymentsController
+from payment_server.api.parameters import PROBLEM_MEDIA_TYPE, HttpRequest
+from payment_server.api.rest import PaymentsController, RefundsController
+from payment_server.api.rest_steps import StepsController
 from payment_server.api.rpc import REQUEST_ID_PATTERN, REQUEST_LIMIT_BYTES
 from payment_server.api.wire import rfc3339
 from payment_server.domain import ids
@@ -40,8 +41,6 @@ from payment_server.domain.errors import (
 )
 from payment_server.payments import Payments
 from payment_server.reading import Reader
-
-HttpRequest = Request[Any, Any, State]
 
 DESCRIPTION: Final = (
     "The operations of payment.v1.PaymentService as JSON. A decline is a success whose payment has"
@@ -105,7 +104,7 @@ def build_http_app(
 
     api = Router(
         "/",
-        route_handlers=[PaymentsController],
+        route_handlers=[PaymentsController, StepsController, RefundsController],
         dependencies={
             "payments": Provide(lambda: payments, sync_to_thread=False),
             "reader": Provide(lambda: reader, sync_to_thread=False),

@@ -1,98 +1,60 @@
-"""The service as JSON over HTTP, below /v1/payments: the same use cases as on gRPC."""
+"""Payments and refunds as JSON over HTTP, created and read: the same use cases as on gRPC."""
 
 import re
 from datetime import datetime
-from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Final
 
-from litestar import Controller, Request, Response, get, post
-from litestar.datastructures import State
-from litestar.di import NamedDependency, Provide
-from litestar.openapi import ResponseSpec
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
-from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from payment_server.api.bodies import (
-    CreatePaymentBody,
+    EventsBody,
     PageBody,
     PaymentBody,
-    ProcessedBody,
-    ProcessPaymentBody,
+    RefundBody,
+    RefundsBody,
+    events_body,
     page_body,
     payment_body,
-    processed_body,
+    refund_body,
+    refunds_body,
 )
-from payment_server.api.faults import Problem
+from payment_server.api.parameters import (
+    MERCHANT,
+    MERCHANT_AND_KEYS,
+    HttpRequest,
+    problems,
+    refuse_unknown,
+    replayed,
+)
+from payment_server.api.request_bodies import CreatePaymentBody
 from payment_server.domain import commands
 from payment_server.domain.errors import InvalidRequest, Violation
-from payment_server.domain.idempotency import Replay, key_of
-from payment_server.domain.operation import OperationStatus
+from payment_server.domain.idempotency import key_of
 from payment_server.domain.payment import Status
-from payment_server.payments import Caller, Outcome, Payments
+from payment_server.payments import Caller, Payments
 from payment_server.reading import Reader
 
-HttpRequest = Request[Any, Any, State]
-
 _METADATA_FILTER: Final = re.compile(r"metadata\[(.+)\]")
-_LIST_PARAMETERS: Final = frozenset(
-    {"customer_id", "status", "created_from", "created_before", "page_size", "page_token"}
-)
-
-
-PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
-
-
-def _problems(*statuses: int) -> dict[int, ResponseSpec]:
-    return {
-        status: ResponseSpec(
-            Problem,
-            generate_examples=False,
-            description=HTTPStatus(status).phrase,
-            media_type=PROBLEM_MEDIA_TYPE,
-        )
-        for status in statuses
-    }
-
-
-def _merchant_id(
-    merchant: Annotated[
-        str,
-        HeaderParameter(
-            name="X-Merchant-Id", description='Whose payments, in the sandbox; "default" if absent.'
-        ),
-    ] = "",
-) -> str:
-    return commands.merchant_id(merchant)
-
-
-def _keys(
-    request: HttpRequest,
-    key: Annotated[  # noqa: ARG001 - documented here, and read with its repetitions below
-        str,
-        HeaderParameter(
-            name="Idempotency-Key",
-            description="At most 255 printable ASCII characters; one key has one effect for ever.",
-        ),
-    ] = "",
-) -> list[str]:
-    keys: list[str] = request.headers.getall("idempotency-key", [])
-    return keys
+_PAGE_PARAMETERS: Final = {"page_size", "page_token"}
+_LIST_PARAMETERS: Final = {
+    *("customer_id", "status", "created_from", "created_before"),
+    *_PAGE_PARAMETERS,
+}
 
 
 class PaymentsController(Controller):
-    """Payments: create, read, list, and move on."""
+    """Payments: create, read, list, and what belongs to one."""
 
     path = "/v1/payments"
     tags = ("Payments",)
-    dependencies = {  # noqa: RUF012 - Litestar reads it from the class
-        "merchant_id": Provide(_merchant_id, sync_to_thread=False),
-        "keys": Provide(_keys, sync_to_thread=False),
-    }
+    dependencies = MERCHANT_AND_KEYS
 
     @post(
         operation_id="CreatePayment",
         summary="Create a payment",
-        responses=_problems(400, 413, 422, 500, 503),
+        responses=problems(400, 413, 422, 500, 503),
     )
     async def create(
         self,
@@ -109,9 +71,9 @@ class PaymentsController(Controller):
         caller = Caller(merchant_id, key_of(data.idempotency_key, *keys))
         outcome = await payments.create(caller, data.command())
         location = {"Location": f"{self.path}/{outcome.payment.payment_id}"}
-        return Response(payment_body(outcome.payment), headers=_replayed(outcome) | location)
+        return Response(payment_body(outcome.payment), headers=replayed(outcome) | location)
 
-    @get(operation_id="ListPayments", summary="List payments", responses=_problems(400, 500, 503))
+    @get(operation_id="ListPayments", summary="List payments", responses=problems(400, 500, 503))
     async def list_page(  # one argument per documented query parameter
         self,
         request: HttpRequest,
@@ -144,7 +106,7 @@ class PaymentsController(Controller):
         "/{payment_id:str}",
         operation_id="GetPayment",
         summary="Read a payment",
-        responses=_problems(400, 404, 500, 503),
+        responses=problems(400, 404, 500, 503),
     )
     async def read(
         self,
@@ -159,46 +121,82 @@ class PaymentsController(Controller):
         payment_id = commands.get_payment(payment_id)
         return payment_body(await reader.get(merchant_id, payment_id))
 
-    @post(
-        "/{payment_id:str}/process",
-        operation_id="ProcessPayment",
-        summary="Move a payment on",
-        status_code=HTTP_200_OK,
-        responses={
-            202: ResponseSpec(
-                ProcessedBody, generate_examples=False, description="The outcome is outstanding"
-            ),
-            **_problems(400, 404, 409, 412, 413, 422, 500, 503),
-        },
+    @get(
+        "/{payment_id:str}/refunds",
+        operation_id="ListRefunds",
+        summary="List a payment's refunds",
+        responses=problems(400, 404, 500, 503),
     )
-    async def process(
+    async def list_refunds(
         self,
-        payments: NamedDependency[Payments],
+        request: HttpRequest,
+        reader: NamedDependency[Reader],
         merchant_id: NamedDependency[str],
-        keys: NamedDependency[list[str]],
         payment_id: FromPath[str],
-        data: JSONBody[ProcessPaymentBody | None] = None,
-    ) -> Response[ProcessedBody]:
-        """Runs a payment to its end, or authorizes, captures, cancels or refunds it.
+        page_size: FromQuery[int] = 0,
+        page_token: FromQuery[str] = "",
+    ) -> RefundsBody:
+        """A payment's refunds, newest first, at most 1,000 a page (50 unless page_size says so).
 
-        A decline is a success whose payment has the status failed. 202: the outcome is not known
-        yet, and the operation pending.
-        Errors: 400, 404, 409 (a reason per illegal step), 412 VERSION_MISMATCH, 422, 503.
+        Errors: 400 FIELD_INVALID; 404 PAYMENT_NOT_FOUND; 503.
         """
-        wish = data or ProcessPaymentBody()
-        caller = Caller(merchant_id, key_of(wish.idempotency_key, *keys))
-        outcome = await payments.change(caller, wish.command(payment_id))
-        operation = outcome.operation
-        pending = operation is not None and operation.status is OperationStatus.PENDING
-        return Response(
-            processed_body(outcome),
-            status_code=HTTP_202_ACCEPTED if pending else HTTP_200_OK,
-            headers=_replayed(outcome),
+        refuse_unknown(request.query_params.keys() - _PAGE_PARAMETERS)
+        wish = commands.list_of_payment(
+            "refunds", payment_id=payment_id, page_size=page_size, page_token=page_token
         )
+        return refunds_body(await reader.list_refunds(merchant_id, wish))
+
+    @get(
+        "/{payment_id:str}/events",
+        operation_id="ListPaymentEvents",
+        summary="List a payment's events",
+        responses=problems(400, 404, 500, 503),
+    )
+    async def list_events(
+        self,
+        request: HttpRequest,
+        reader: NamedDependency[Reader],
+        merchant_id: NamedDependency[str],
+        payment_id: FromPath[str],
+        page_size: FromQuery[int] = 0,
+        page_token: FromQuery[str] = "",
+    ) -> EventsBody:
+        """A payment's events, oldest first, at most 1,000 a page (50 unless page_size says so).
+
+        Errors: 400 FIELD_INVALID; 404 PAYMENT_NOT_FOUND; 503.
+        """
+        refuse_unknown(request.query_params.keys() - _PAGE_PARAMETERS)
+        wish = commands.list_of_payment(
+            "events", payment_id=payment_id, page_size=page_size, page_token=page_token
+        )
+        return events_body(await reader.list_events(merchant_id, wish))
 
 
-def _replayed(outcome: Outcome) -> dict[str, str]:
-    return {} if outcome.replay is Replay.NO else {"Idempotency-Replayed": outcome.replay}
+class RefundsController(Controller):
+    """Refunds by their own ids."""
+
+    path = "/v1/refunds"
+    tags = ("Refunds",)
+    dependencies = MERCHANT
+
+    @get(
+        "/{refund_id:str}",
+        operation_id="GetRefund",
+        summary="Read a refund",
+        responses=problems(400, 404, 500, 503),
+    )
+    async def read(
+        self,
+        reader: NamedDependency[Reader],
+        merchant_id: NamedDependency[str],
+        refund_id: FromPath[str],
+    ) -> RefundBody:
+        """Reads a refund as it is now.
+
+        Errors: 404 REFUND_NOT_FOUND; 503.
+        """
+        refund_id = commands.get_refund(refund_id)
+        return refund_body(await reader.get_refund(merchant_id, refund_id))
 
 
 def _aware(field: str, moment: datetime | None) -> datetime | None:
@@ -208,14 +206,7 @@ def _aware(field: str, moment: datetime | None) -> datetime | None:
 
 
 def _metadata_filters(request: HttpRequest) -> dict[str, str]:
-    """The `metadata[key]` parameters; a parameter of no known name is a mistake worth telling."""
-    entries, violations = {}, []
-    for name, value in request.query_params.items():
-        if match := _METADATA_FILTER.fullmatch(name):
-            entries[match[1]] = value
-        elif name not in _LIST_PARAMETERS:
-            told = name if commands.is_tellable(name) else ""
-            violations.append(Violation(told, "is no parameter of this list"))
-    if violations:
-        raise InvalidRequest(violations)
-    return entries
+    """The `metadata[key]` parameters; every other one has to be one of the list's own."""
+    matches = {name: _METADATA_FILTER.fullmatch(name) for name in request.query_params}
+    refuse_unknown({name for name, match in matches.items() if not match} - _LIST_PARAMETERS)
+    return {match[1]: request.query_params[name] for name, match in matches.items() if match}

@@ -1,0 +1,146 @@
+"""What callers send to /v1 as JSON: each body becomes a command of the domain.
+
+Only types and names are judged here; what a value may be is the domain's business.
+"""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from payment_server.api.bodies import Amount
+from payment_server.domain import commands
+from payment_server.domain.commands import CreatePayment, ProcessPayment
+from payment_server.domain.payment import Action, CaptureMethod
+
+ExpectedVersion = Annotated[
+    int, Meta(description="Only if the payment has this version; 0 means any.")
+]
+IdempotencyKey = Annotated[str, Meta(description="The header Idempotency-Key means the same.")]
+Deadline = Annotated[
+    datetime,
+    Meta(
+        tz=True,
+        description="A payment that nobody has tried by then expires. RFC 3339 with an offset.",
+    ),
+]
+Part = Annotated[str, Meta(description="So much; empty means all that is left.", examples=["2.50"])]
+
+
+class CreatePaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What to record. Only amount and customer_id are required."""
+
+    amount: Amount
+    currency: Annotated[str, Meta(description="ISO 4217.", examples=["USD"])] = "USD"
+    customer_id: Annotated[str, Meta(examples=["cust123"])]
+    payment_method: Annotated[
+        str, Meta(description="A token; in the sandbox it chooses the outcome.", examples=["card"])
+    ] = "card"
+    capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
+    description: str = ""
+    metadata: dict[str, str] = {}
+    expires_at: Deadline | None = None
+    idempotency_key: IdempotencyKey = ""
+
+    def command(self) -> CreatePayment:
+        """Raises InvalidRequest."""
+        return commands.create_payment(
+            amount=self.amount,
+            currency=self.currency,
+            customer_id=self.customer_id,
+            payment_method=self.payment_method,
+            capture_method=self.capture_method,
+            description=self.description,
+            metadata=self.metadata,
+            expires_at=self.expires_at,
+        )
+
+
+class ProcessPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What to do with the payment; an empty body runs it to its end."""
+
+    action: Annotated[str, Meta(description=f"One of {', '.join(Action)}.")] = "process"
+    amount: Annotated[
+        str, Meta(description="Capture or refund so much; empty means all that is left.")
+    ] = ""
+    payment_method: Annotated[str, Meta(description="For a new attempt with another one.")] = ""
+    expected_version: ExpectedVersion = 0
+    idempotency_key: IdempotencyKey = ""
+
+    def command(self, payment_id: str) -> ProcessPayment:
+        """Raises InvalidRequest."""
+        return commands.process_payment(
+            payment_id=payment_id,
+            action=self.action,
+            amount=self.amount,
+            payment_method=self.payment_method,
+            expected_version=self.expected_version,
+        )
+
+
+class CapturePaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What to capture; an empty body captures all that is left."""
+
+    amount: Part = ""
+    final: Annotated[bool, Meta(description="Nothing will follow: the rest is released.")] = False
+    expected_version: ExpectedVersion = 0
+    idempotency_key: IdempotencyKey = ""
+
+    def command(self, payment_id: str) -> ProcessPayment:
+        """Raises InvalidRequest."""
+        return commands.capture_payment(
+            payment_id=payment_id,
+            amount=self.amount,
+            final=self.final,
+            expected_version=self.expected_version,
+        )
+
+
+class CancelPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Nothing is needed to cancel."""
+
+    expected_version: ExpectedVersion = 0
+    idempotency_key: IdempotencyKey = ""
+
+    def command(self, payment_id: str) -> ProcessPayment:
+        """Raises InvalidRequest."""
+        return commands.cancel_payment(
+            payment_id=payment_id, expected_version=self.expected_version
+        )
+
+
+class RefundPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What to give back; an empty body gives back all that is left."""
+
+    amount: Part = ""
+    reason: Annotated[str, Meta(description="The caller's own words.")] = ""
+    expected_version: ExpectedVersion = 0
+    idempotency_key: IdempotencyKey = ""
+
+    def command(self, payment_id: str) -> ProcessPayment:
+        """Raises InvalidRequest."""
+        return commands.refund_payment(
+            payment_id=payment_id,
+            amount=self.amount,
+            reason=self.reason,
+            expected_version=self.expected_version,
+        )
+
+
+class CompleteActionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the customer's action came to."""
+
+    result: Annotated[
+        str, Meta(description='In the sandbox: empty or "approved", or "refused".')
+    ] = ""
+    expected_version: ExpectedVersion = 0
+    idempotency_key: IdempotencyKey = ""
+
+    def command(self, payment_id: str) -> ProcessPayment:
+        """Raises InvalidRequest."""
+        return commands.complete_payment_action(
+            payment_id=payment_id,
+            result=self.result,
+            expected_version=self.expected_version,
+        )
