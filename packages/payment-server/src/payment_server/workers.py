@@ -59,9 +59,15 @@ async def look_up_due(database: Database, payments: Payments, lease_seconds: flo
 
 
 async def lapse_due(database: Database, payments: Payments) -> None:
-    """Ends deadlines, challenges and holds whose time is up; what is left is for the next time."""
+    """Ends deadlines, challenges and holds whose time is up; what is left is for the next time.
+
+    One after the other, so that a million that end at midnight do not crowd out the calls.
+    """
     for payment in await changes.lapsed(database, limit=LAPSE_BATCH):
-        await payments.lapse(payment)
+        try:
+            await payments.lapse(payment)
+        except PaymentServiceError as error:
+            log.warning("payment %s has not lapsed yet: %s", payment.payment_id, error.reason)
 
 
 async def prune_answers(database: Database) -> None:
