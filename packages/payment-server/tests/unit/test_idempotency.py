@@ -177,8 +177,31 @@ def test_version_1_of_the_fingerprint_is_what_is_made() -> None:
             step(action="", amount="", payment_method="card_visa"),
             "8f2f53fa7c76e26e50138c8a20866c036d0d6e0e6f90e4f4bdf19cdc8b3e0e11",
         ),
+        (
+            step(action="capture"),
+            "6f1f2eaf9eae8fd77564c9de487816fb7a986c8f11910db702d32c055610da32",
+        ),
+        (
+            step(action="capture", amount="", payment_method="card_visa"),
+            "1b6b89dde945cde009ab1c51f42247c5e3f8d821d20bb4407bfd013ebc100877",
+        ),
+        (
+            step(action="authorize", amount=""),
+            "80a51784d9c921906c8c3e43f1d0b0d36137f33f684ebb709ffd1cd9a5244cea",
+        ),
+        (
+            commands.cancel_payment(payment_id=AN_ID),
+            "15fec0a3041749c0a3c3a322f4d058a4caf4318585f4903c8a0b6720bd2c2376",
+        ),
+        (
+            commands.refund_payment(payment_id=AN_ID),
+            "a3b66fc84d272fdd5384935eb9ab118e0001a28cca0fa9c0fbc5795100056293",
+        ),
     ],
-    ids=["creation", "creation with all fields", "refund", "new attempt"],
+    ids=[
+        *("creation", "creation with all fields", "refund", "new attempt", "capture"),
+        *("capture that authorizes", "authorization", "cancellation", "whole refund"),
+    ],
 )
 def test_version_1_of_the_fingerprint_does_not_change(
     command: CreatePayment | ProcessPayment, expected: str

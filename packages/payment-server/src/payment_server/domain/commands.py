@@ -37,7 +37,7 @@ _MERCHANT = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
 _AMOUNT = re.compile(AMOUNT_PATTERN, re.ASCII)
 _TELLABLE = re.compile(r"[A-Za-z0-9_.-]{1,40}", re.ASCII)
 _CARD_NUMBER_DIGITS: Final = 13  # the fewest that one has
-_VERSION_LIMIT: Final = 2**63 - 1  # the largest that the database's BIGINT has
+VERSION_LIMIT: Final = 2**63 - 1  # the largest that the database's BIGINT has
 
 
 class CreatePayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -57,8 +57,9 @@ class ProcessPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Move a payment on, whichever call asks for it.
 
     `amount` is a decimal string; empty means all that is left. `final`: nothing is captured after
-    this. `authorizes`: a capture of what is not authorized yet authorizes it too. `reason` is a
-    refund's, `result` a challenge's.
+    this. `strict`: a capture of what is held, which never authorizes it first. `reason` is a
+    refund's, `result` a challenge's. Whatever field is added has to be unset in every wish that
+    could be said without it, or its fingerprint changes and old keys break.
     """
 
     payment_id: str
@@ -66,7 +67,7 @@ class ProcessPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     amount: str = ""
     payment_method: str = ""
     final: bool = False
-    authorizes: bool = False
+    strict: bool = False
     reason: str = ""
     result: str = ""
     expected_version: int = 0
@@ -129,7 +130,7 @@ class _Fields:
         return amount
 
     def version(self, expected: int) -> int:
-        if not 0 <= expected <= _VERSION_LIMIT:
+        if not 0 <= expected <= VERSION_LIMIT:
             self.wrong("expected_version", "is no version that a payment can have")
         return expected
 
@@ -137,6 +138,18 @@ class _Fields:
         if wanted < 0:
             self.wrong("page_size", "must not be below zero")
         return min(wanted or PAGE_SIZE_DEFAULT, PAGE_SIZE_LIMIT)
+
+    def moment(self, field: str, given: datetime | None) -> datetime | None:
+        """To the millisecond, as all surfaces tell time, and in UTC, so that each spelling of it
+        is the same wish."""
+        if given is None:
+            return None
+        try:
+            utc = given.astimezone(UTC)
+        except OverflowError:
+            self.wrong(field, "is no time of the years 1 to 9999")
+            return None
+        return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
     def metadata(self, entries: Mapping[str, str]) -> dict[str, str]:
         if len(entries) > METADATA_ENTRIES_LIMIT:
@@ -192,7 +205,7 @@ def create_payment(
         capture_method=capture_method,
         description=fields.text("description", description, DESCRIPTION_LIMIT),
         metadata=fields.metadata(metadata),
-        expires_at=expires_at and _to_the_millisecond(expires_at),
+        expires_at=fields.moment("expires_at", expires_at),
     )
     fields.refuse()
     return command
@@ -221,7 +234,6 @@ def process_payment(
         action=wanted,
         amount=fields.part(amount),
         payment_method=fields.text("payment_method", payment_method, PAYMENT_METHOD_LIMIT),
-        authorizes=wanted is Action.CAPTURE,
         expected_version=fields.version(expected_version),
     )
     fields.refuse()
@@ -238,6 +250,7 @@ def capture_payment(
         action=Action.CAPTURE,
         amount=fields.part(amount),
         final=final,
+        strict=True,
         expected_version=fields.version(expected_version),
     )
     fields.refuse()
@@ -383,12 +396,6 @@ def is_tellable(name: str) -> bool:
 def metadata_path(position: int, key: str) -> str:
     """How a metadata entry is named in an answer: by its key, or by its place."""
     return f"metadata.{key}" if is_tellable(key) else f"metadata[{position}]"
-
-
-def _to_the_millisecond(moment: datetime) -> datetime:
-    """As all surfaces tell time, and in UTC, so that each spelling of it is the same wish."""
-    utc = moment.astimezone(UTC)
-    return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
 
 def _flaw_of(text: str) -> str | None:

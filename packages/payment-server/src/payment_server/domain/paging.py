@@ -9,7 +9,12 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from payment_server.domain.commands import PAGE_SIZE_DEFAULT, ListOfPayment, ListPayments
+from payment_server.domain.commands import (
+    PAGE_SIZE_DEFAULT,
+    VERSION_LIMIT,
+    ListOfPayment,
+    ListPayments,
+)
 from payment_server.domain.errors import InvalidRequest, Violation
 
 Listing = ListPayments | ListOfPayment
@@ -51,5 +56,5 @@ def version_as_id(version: int) -> str:
 
 
 def version_of_id(id_: str) -> int:
-    """What `version_as_id` was given."""
-    return uuid.UUID(id_).int
+    """What `version_as_id` was given; of a made-up id, at most what the database can compare."""
+    return min(uuid.UUID(id_).int, VERSION_LIMIT)

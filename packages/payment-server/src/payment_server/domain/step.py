@@ -56,6 +56,15 @@ _PASSING: Final = frozenset(
     {"PAYMENT_PROCESSING", "CAPTURE_IN_PROGRESS", "CANCEL_IN_PROGRESS", "REFUND_IN_PROGRESS"}
 )
 
+_FINAL: Final = (OperationStatus.SUCCEEDED, OperationStatus.FAILED)
+_VERDICTS: Final = {
+    OperationKind.AUTHORIZE: (*_FINAL, OperationStatus.REQUIRES_ACTION),
+    OperationKind.COMPLETE: (*_FINAL, OperationStatus.REQUIRES_ACTION),
+    OperationKind.CAPTURE: _FINAL,
+    OperationKind.CANCEL: _FINAL,
+    OperationKind.REFUND: _FINAL,
+}
+
 
 class Change(msgspec.Struct, frozen=True):
     """The next version of a payment, and what happened to it."""
@@ -116,7 +125,12 @@ def begin(
 
 
 def settle(payment: Payment, operation: Operation, verdict: Verdict, now: datetime) -> Step:
-    """Books a verdict that is not PENDING: moves what was reserved, or releases it."""
+    """Books a verdict that is not PENDING: moves what was reserved, or releases it.
+
+    Raises ValueError for a verdict that the operation cannot have.
+    """
+    if verdict.status not in _VERDICTS[operation.kind]:
+        raise ValueError(f"{operation.kind} cannot be answered with {verdict.status}")
     match operation.kind:
         case OperationKind.AUTHORIZE | OperationKind.COMPLETE:
             changed, event = _decided(payment, operation, verdict, now)
@@ -132,9 +146,9 @@ def settle(payment: Payment, operation: Operation, verdict: Verdict, now: dateti
 
 def lapse(payment: Payment, now: datetime) -> Change:
     """Time is up for the payment's deadline, challenge or hold. Raises IllegalStep while an
-    operation is under way, and for a payment that does not lapse."""
-    if payment.status not in LAPSING:
-        raise _illegal(payment, REFUSALS[payment.status, Action.CANCEL])
+    operation is under way, and ValueError for a payment that does not lapse."""
+    if payment.lapses_at is None:
+        raise ValueError("the payment has no deadline, no challenge and no hold")
     if payment.capture_pending_minor or payment.void_pending_minor:
         raise _illegal(payment, _what_is_under_way(payment))
     left = payment.voided_minor + payment.held_minor
@@ -250,7 +264,7 @@ def _decided(
         action = NextAction(
             type="challenge",
             url=verdict.url,
-            operation_id=operation.operation_id,
+            operation_id=operation.completes or operation.operation_id,
             captures=operation.captures,
         )
         until = verdict.expires_at or now + CHALLENGE
@@ -326,8 +340,8 @@ def _changed(before: Payment, moved: Payment, event: EventType, now: datetime) -
 
 def _judged_as(payment: Payment, wish: ProcessPayment) -> Action:
     """ProcessPayment's capture of what nobody has authorized is an attempt that captures."""
-    is_attempt = wish.authorizes and not payment.held_minor
-    return Action.PROCESS if is_attempt and wish.action is Action.CAPTURE else wish.action
+    is_attempt = wish.action is Action.CAPTURE and not wish.strict and not payment.held_minor
+    return Action.PROCESS if is_attempt else wish.action
 
 
 def _what_is_under_way(payment: Payment) -> str:
