@@ -15,9 +15,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from payment.v1 import payment_pb2 as pb
 from payment.v1 import payment_pb2_grpc
-from payment_server.app import Address, Databases, Plan, serving
+from payment_server.app import Address, Databases, Plan, sandbox_of, serving
 from payment_server.processors import Processor
-from payment_server.processors.sandbox import Sandbox
 from payment_server.settings import Settings, read_settings
 
 SCALE = int(os.environ.get("TEST_SCALE", "1"))
@@ -95,7 +94,8 @@ def service_on(
         grace_seconds=2.0,
     )
     never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    return serving(plan, Databases(database_url, database_url, never), processor or Sandbox())
+    databases = Databases(database_url, database_url, never)
+    return serving(plan, databases, processor or sandbox_of(plan.settings))
 
 
 @asynccontextmanager

@@ -83,10 +83,9 @@ async def run(plan: Plan) -> None:
 
 
 async def _serve(plan: Plan, is_up: asyncio.Event, asked_to_stop: asyncio.Event) -> None:
-    processor = Sandbox(latency_seconds=plan.settings.sandbox_latency_ms / 1000)
     async with (
         _databases(plan) as databases,
-        serving(plan, databases, processor) as address,
+        serving(plan, databases, sandbox_of(plan.settings)) as address,
     ):
         log.info("serving gRPC on port %d and HTTP on %d", address.grpc_port, address.http_port)
         if plan.ready_file is not None:
@@ -99,6 +98,16 @@ async def _serve(plan: Plan, is_up: asyncio.Event, asked_to_stop: asyncio.Event)
             raise CannotStart(f"the database is gone: {databases.failed.result()}")
         log.info("stopping")
     log.info("stopped")
+
+
+def sandbox_of(settings: Settings) -> Sandbox:
+    """The sandbox as the settings want it."""
+    return Sandbox(
+        latency_seconds=settings.sandbox_latency_ms / 1000,
+        settle_seconds=settings.sandbox_settle_ms / 1000,
+        hold_seconds=settings.sandbox_hold_seconds,
+        challenge_seconds=settings.sandbox_challenge_seconds,
+    )
 
 
 class Databases(msgspec.Struct, frozen=True):

@@ -41,7 +41,7 @@ from payment_server.domain.operation import (
     RefundStatus,
     Verdict,
 )
-from payment_server.domain.payment import Payment
+from payment_server.domain.payment import Action, Payment
 from payment_server.processors import Processor
 from payment_server.store import changes
 from payment_server.store import payments as store
@@ -167,6 +167,8 @@ class Payments:
         VersionMismatch, TransactionAborted, ProcessorUnreachable.
         """
         wish = self._accepted(wish)
+        if wish.action is Action.COMPLETE:
+            wish = replace(wish, result=self._processor.read_result(wish.result))
         payment_id = ids.canonical(wish.payment_id)
         if payment_id is None:
             raise PaymentNotFound(wish.payment_id)

@@ -18,6 +18,10 @@ class Processor(Protocol):
     def tokenize(self, payment_method: str) -> str:
         """The token to keep for what the caller named; raises InvalidRequest."""
 
+    def read_result(self, result: str) -> str:
+        """What to keep for what the caller says came of a challenge, which is `words` of the
+        completion; raises InvalidRequest."""
+
     async def authorize(self, payment: Payment, operation: Operation) -> Verdict:
         """Holds the operation's amount, and takes it at once where `operation.captures`."""
 
