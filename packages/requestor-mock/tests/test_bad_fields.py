@@ -15,6 +15,7 @@ mutation($input: PaymentInput!, $key: String) {
 
 Post = Callable[[str, object], httpx.Response]
 Told = Callable[[httpx.Response], tuple[Any, ...]]
+Create = Callable[..., dict[str, Any]]
 
 
 def invalid(*fields: str) -> tuple[Any, ...]:
@@ -58,6 +59,12 @@ FIELD_ROWS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a metadata key too long": ({"metadata": {"k" * 41: ""}}, ["metadata[0]"]),
     "a metadata value too long": ({"metadata": {"key": "v" * 501}}, ["metadata.key"]),
     "a metadata value that is a number": ({"metadata": {"key": 1}}, ["metadata"]),
+    "a deadline that is no time": ({"expires_at": "tomorrow"}, ["expires_at"]),
+    "a deadline that is a number": ({"expires_at": 4_000_000_000}, ["expires_at"]),
+    "a deadline that is a number in words": ({"expires_at": "4000000000"}, ["expires_at"]),
+    "a deadline without an offset": ({"expires_at": "2126-01-01T00:00:00"}, ["expires_at"]),
+    "a deadline out of range": ({"expires_at": "9999-12-31T23:59:59-14:00"}, ["expires_at"]),
+    "a deadline that is over": ({"expires_at": "2001-01-01T00:00:00Z"}, ["expires_at"]),
     "metadata that is a string": ({"metadata": "key"}, ["metadata"]),
     "a key too long": ({"idempotency_key": "k" * 256}, ["idempotency_key"]),
     "a key that is empty": ({"idempotency_key": ""}, ["idempotency_key"]),
@@ -98,6 +105,7 @@ def graphql_body(fields: dict[str, Any]) -> dict[str, Any]:
         "customer_id": "customerId",
         "payment_method": "paymentMethod",
         "capture_method": "captureMethod",
+        "expires_at": "expiresAt",
     }
     renamed = {camel.get(name, name): value for name, value in payload.items()}
     return {"query": CREATE, "variables": {"input": renamed, "key": key}}
@@ -153,6 +161,25 @@ UNKNOWN_IDS = {
 }
 
 
+@pytest.mark.parametrize("refund_id", UNKNOWN_IDS.values(), ids=UNKNOWN_IDS)
+def test_both_doors_know_no_refund_of_an_id(
+    post: Post, told: Told, rest: httpx.Client, refund_id: str
+) -> None:
+    query = {
+        "query": "query($id:String!){refund(refundId:$id){amount}}",
+        "variables": {"id": refund_id},
+    }
+    expected: tuple[Any, ...] = ("REFUND_NOT_FOUND", "NOT_FOUND", 404, [], {})
+    assert told(rest.get(f"/api/refunds/{refund_id}")) == expected
+    assert told(post("/graphql", query)) == expected
+
+
+@pytest.mark.parametrize("lists", ["refunds", "events"])
+def test_an_unknown_payment_has_no_lists(told: Told, rest: httpx.Client, lists: str) -> None:
+    answer = rest.get(f"/api/payments/nothing/{lists}")
+    assert told(answer) == ("PAYMENT_NOT_FOUND", "NOT_FOUND", 404, [], {})
+
+
 @pytest.mark.parametrize("payment_id", UNKNOWN_IDS.values(), ids=UNKNOWN_IDS)
 def test_both_doors_know_no_payment_of_an_id(
     post: Post, told: Told, rest: httpx.Client, payment_id: str
@@ -192,6 +219,9 @@ def test_a_merchant_that_cannot_be_one_is_a_wrong_field(
         ({"created_from": "yesterday"}, ["created_from"]),
         ({"created_before": "2026-01-01T00:00:00"}, ["created_before"]),
         ({"created_from": "0001-01-01T00:00:00+14:00"}, ["created_from"]),
+        ({"created_from": "1700000000"}, ["created_from"]),
+        ({"created_before": "1.5"}, ["created_before"]),
+        ({"created_from": ""}, ["created_from"]),
         ({"customer": "ann"}, ["customer"]),
         ({"page_size": "x", "status": "x"}, ["page_size", "status"]),
     ],
@@ -200,6 +230,67 @@ def test_a_list_names_every_wrong_parameter(
     told: Told, rest: httpx.Client, parameters: dict[str, str], wrong: list[str]
 ) -> None:
     assert told(rest.get("/api/payments", params=parameters)) == invalid(*wrong)
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("customer_id", ["a", "b"]),
+        ("status", ["created", "failed"]),
+        ("created_from", ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]),
+        ("page_size", ["1", "2"]),
+    ],
+)
+def test_a_parameter_that_is_given_twice_is_wrong(
+    told: Told, rest: httpx.Client, name: str, values: list[str], same: bool
+) -> None:
+    parameters = [(name, values[0]), (name, values[0 if same else 1])]
+    assert told(rest.get("/api/payments", params=parameters)) == invalid(name)
+
+
+@pytest.mark.parametrize("lists", ["refunds", "events"])
+@pytest.mark.parametrize(
+    ("parameters", "wrong"),
+    [
+        ([("page_size", "many")], "page_size"),
+        ([("page_size", "-1")], "page_size"),
+        ([("page_size", "1"), ("page_size", "2")], "page_size"),
+        ([("page_token", "nothing")], "page_token"),
+        ([("status", "pending")], "status"),
+        ([(CARD, "1")], "(no name)"),
+    ],
+)
+def test_a_payments_lists_name_the_wrong_parameter(
+    told: Told,
+    rest: httpx.Client,
+    create: Create,
+    lists: str,
+    parameters: list[tuple[str, str]],
+    wrong: str,
+) -> None:
+    path = f"/api/payments/{create()['payment_id']}/{lists}"
+    assert told(rest.get(path, params=parameters)) == invalid(wrong)
+
+
+@pytest.mark.parametrize("name", ["query", "variables", "operationName"])
+def test_graphql_takes_no_parameter_twice(told: Told, rest: httpx.Client, name: str) -> None:
+    parameters = [("query", "{ __typename }"), (name, "{}"), (name, "{}")]
+    assert told(rest.get("/graphql", params=parameters)) == invalid(name)
+
+
+@pytest.mark.parametrize("lists", ["refunds", "events"])
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [("first: 0", "first"), ("first: 101", "first"), ('after: "nothing"', "page_token")],
+)
+def test_a_payments_connections_name_the_wrong_argument(
+    post: Post, told: Told, create: Create, lists: str, arguments: str, wrong: str
+) -> None:
+    document = f"""query($id: String!) {{
+      payment(paymentId: $id) {{ {lists}({arguments}) {{ edges {{ cursor }} }} }} }}"""
+    body = {"query": document, "variables": {"id": create()["payment_id"]}}
+    assert told(post("/graphql", body)) == invalid(wrong)
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ STRICT_ROWS = {
     ),
     "a capture before the customer has acted": Step(
         "capture",
-        refusal("PAYMENT_REQUIRES_ACTION", "requires_action", "complete,cancel"),
+        refusal("PAYMENT_REQUIRES_ACTION", "requires_action", "cancel,complete"),
         CHALLENGED,
         ("process",),
     ),

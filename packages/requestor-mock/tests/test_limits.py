@@ -6,13 +6,21 @@ from typing import Any
 
 import httpx
 import pytest
+from graphql import GraphQLObjectType, get_nullable_type, is_list_type
 from strawberry.extensions.validation_cache import _get_validate_cache
 
 from payment_client import AsyncPaymentClient
 from requestor_mock.bodies import LIMIT_BYTES
 from requestor_mock.caller import Caller
 from requestor_mock.graphql_execution import CACHED_DOCUMENTS, SCHEMA
-from requestor_mock.graphql_limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
+from requestor_mock.graphql_limits import (
+    MAX_ALIASES,
+    MAX_DEPTH,
+    MAX_LISTS,
+    MAX_ROWS,
+    MAX_TOKENS,
+    PAGE_SIZES,
+)
 from requestor_mock.graphql_types import Context
 
 Ask = Callable[..., httpx.Response]
@@ -92,6 +100,102 @@ def test_fragments_that_double_each_other_take_no_time(ask: Ask, operation: str)
 def test_a_document_with_too_many_tokens_is_refused(ask: Ask) -> None:
     (told,) = messages(ask("{" + "__typename " * MAX_TOKENS + "}"))
     assert "tokens" in told
+
+
+NESTED = """query($outer: Int! = 1, $inner: Int! = 1) {
+  payments(first: $outer) { edges { node { refunds(first: $inner) { edges { cursor } } } } } }"""
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(1, 100), (19, 100), (100, 19)])
+def test_lists_within_lists_are_taken(ask: Ask, outer: int, inner: int) -> None:
+    assert "errors" not in ask(NESTED, {"outer": outer, "inner": inner}).json()
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "rows"), [(100, 100, 10_100), (100, 20, 2_100), (20, 100, 2_020)]
+)
+def test_lists_within_lists_count_as_often_as_they_may_be(
+    ask: Ask, outer: int, inner: int, rows: int
+) -> None:
+    (told,) = messages(ask(NESTED, {"outer": outer, "inner": inner}))
+    assert told.startswith(
+        f"the operation's lists have up to {rows} entries; at most {MAX_ROWS} are allowed"
+    )
+
+
+def test_what_first_says_in_the_document_counts(ask: Ask) -> None:
+    document = NESTED.replace("$outer: Int! = 1, $inner: Int! = 1", "$outer: Int! = 21")
+    (told,) = messages(ask(document.replace("$inner", "100")))
+    assert "up to 2121 entries" in told
+
+
+def test_lists_without_a_first_count_as_what_they_have_by_default(ask: Ask) -> None:
+    both = "refunds { edges { cursor } } events { edges { cursor } }"
+    assert "errors" not in ask(f"{{ payments {{ edges {{ node {{ {both} }} }} }} }}").json()
+
+
+def test_many_small_lists_are_refused(ask: Ask) -> None:
+    lists = " ".join(f"{name}(first: 1) {{ edges {{ cursor }} }}" for name in ("refunds", "events"))
+    (told,) = messages(ask(f"{{ payments(first: 64) {{ edges {{ node {{ {lists} }} }} }} }}"))
+    assert told == f"the operation asks for up to 129 lists; at most {MAX_LISTS} are allowed"
+
+
+CIRCLE = """{ payment(paymentId: "1") { events(first: FIRST) { edges { node { payment {
+  refunds(first: 1) { edges { cursor } } events(first: FIRST) { edges { cursor } } } } } } } }"""
+
+
+def test_events_whose_payment_has_events_are_taken(ask: Ask) -> None:
+    (error,) = ask(CIRCLE.replace("FIRST", "10")).json()["errors"]
+    assert error["extensions"]["reason"] == "PAYMENT_NOT_FOUND"
+
+
+def test_events_whose_payment_has_events_multiply(ask: Ask) -> None:
+    (told,) = messages(ask(CIRCLE.replace("FIRST", "50")))
+    assert "up to 2600 entries" in told
+
+
+def test_lists_in_fragments_count_as_often_as_they_are_spread(ask: Ask) -> None:
+    fragment = "fragment F on Payment { refunds(first: 100) { edges { cursor } } }"
+    spread = "payments(first: 15) { edges { node { ...F } } }"
+    assert "errors" not in ask(f"{{ {spread} }} {fragment}").json()
+    (told,) = messages(ask(f"{{ a: {spread} b: {spread} }} {fragment}"))
+    assert "up to 3030 entries" in told
+
+
+def test_a_mutation_whose_lists_multiply_does_nothing(ask: Ask, rest: httpx.Client) -> None:
+    events = "events(first: 100) { edges { node { payment { refunds(first: 100) { edges { cursor"
+    document = f"""mutation {{ createPayment(payload: {{amount: "1", customerId: "a"}}) {{
+      {events} {"}" * 6} }} }}"""
+    messages(ask(document))
+    assert rest.get("/api/payments").json()["data"] == []
+
+
+@pytest.mark.parametrize("first", ["0", "-1", "101", "1" * 5_000])
+def test_a_list_that_will_be_refused_counts_as_the_longest(ask: Ask, first: str) -> None:
+    answer = ask(f"{{ payments(first: {first}) {{ edges {{ cursor }} }} }}").json()
+    assert [error["extensions"]["reason"] for error in answer["errors"]] == ["FIELD_INVALID"]
+
+
+def test_every_list_of_the_schema_is_counted() -> None:
+    paged = {
+        name
+        for kind in SCHEMA._schema.type_map.values()
+        if isinstance(kind, GraphQLObjectType)
+        for name, field in kind.fields.items()
+        if "first" in field.args
+    }
+    assert paged == PAGE_SIZES.keys()
+
+
+def test_nothing_is_a_list_without_being_a_page() -> None:
+    lists = {
+        f"{kind.name}.{name}"
+        for kind in SCHEMA._schema.type_map.values()
+        if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__")
+        for name, field in kind.fields.items()
+        if is_list_type(get_nullable_type(field.type)) and not kind.name.endswith("Connection")
+    }
+    assert lists == {"Payment.allowedActions"}
 
 
 def test_introspection_in_circles_is_refused(ask: Ask) -> None:

@@ -78,6 +78,14 @@ LITERALS = {
     ),
     "a string for an enum": ('{ payments(status: "created") { edges { cursor } } }', ["status"]),
     "a word for a string": ("{ payment(paymentId: word) { amount } }", ["payment_id"]),
+    "a number of five thousand digits": (
+        f"{{ payments(first: {'1' * 5_000}) {{ edges {{ cursor }} }} }}",
+        ["first"],
+    ),
+    "a list of such numbers": (
+        f"{{ payment(paymentId: [{'1' * 5_000}]) {{ amount }} }}",
+        ["payment_id"],
+    ),
     "a string in a directive": (
         f'{{ payment(paymentId: "1") @include(if: "{CARD}") {{ amount }} }}',
         ["if"],

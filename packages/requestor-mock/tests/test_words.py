@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+import pytest
 
 QUERY = (
     "query ($id: String!)"
@@ -96,3 +97,11 @@ def test_the_health_names_both_services(rest: httpx.Client) -> None:
 def test_the_health_is_no_merchants(mock: Any) -> None:
     merchant = {b"X-Merchant-Id": "é".encode()}
     assert httpx.get(f"{mock.url}/health", headers=merchant).status_code == 200
+
+
+@pytest.mark.parametrize("service", ["mock", "lonely_mock"])
+def test_head_tells_the_health_without_a_body(request: pytest.FixtureRequest, service: str) -> None:
+    url = f"{request.getfixturevalue(service).url}/health"
+    asked, told = httpx.head(url), httpx.get(url)
+    assert (asked.status_code, asked.content) == (told.status_code, b"")
+    assert asked.headers["content-length"] == told.headers["content-length"]

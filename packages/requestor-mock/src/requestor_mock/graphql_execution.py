@@ -131,7 +131,7 @@ def told_errors(
             cause = not_executable(cause)
         elif isinstance(error, GraphQLSyntaxError):
             cause = Refused("MALFORMED_REQUEST", _without_token(error))
-        elif cause is None or isinstance(cause, GraphQLError):
+        elif cause is None or isinstance(cause, GraphQLError) or _is_of_a_literal(error):
             if wrong:
                 continue  # all of them are told with the first
             wrong = _wrong_arguments(asked)
@@ -146,11 +146,14 @@ def told(facts: Facts) -> dict[str, Any]:
 
 
 def _without_value(error: GraphQLError) -> str:
-    of_a_literal = any(isinstance(node, ValueNode) for node in error.nodes or ())
     of_a_variable = error.original_error is not None
-    if of_a_literal or of_a_variable:
+    if of_a_variable or _is_of_a_literal(error):
         return "a value is not of the type that the schema asks for"
     return error.message
+
+
+def _is_of_a_literal(error: GraphQLError) -> bool:
+    return any(isinstance(node, ValueNode) for node in error.nodes or ())
 
 
 def _without_token(error: GraphQLSyntaxError) -> str:

@@ -1,6 +1,7 @@
 """GraphQL arguments, judged as a whole: the same violations as REST tells, in our own words, as
 the library's repeat the values."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -90,7 +91,10 @@ def plain_value(node: ValueNode, variables: Mapping[str, Any]) -> Any:
         case EnumValueNode():
             return _Word(node.value)
         case _:
-            return value_from_ast_untyped(node, dict(variables))
+            try:
+                return value_from_ast_untyped(node, dict(variables))
+            except ValueError:  # more digits than Python reads: of no type that we ask for
+                return math.inf
 
 
 def _defaults(document: DocumentNode) -> dict[str, Any]:

@@ -1,0 +1,215 @@
+"""What a subscription tells of payments, as they change."""
+
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+WATCH = """
+subscription($payment: String, $customer: String, $cursor: String, $all: Boolean! = false) {
+  paymentEvents(paymentId: $payment, customerId: $customer, cursor: $cursor, fromBeginning: $all) {
+    cursor
+    event { type version paymentId payment { status } }
+  }
+}
+"""
+LIMIT_SECONDS = 30
+
+Speak = Callable[..., Any]
+Start = Callable[..., Any]
+Create = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def talk(speak: Speak) -> Any:
+    """A talk that has begun."""
+    opened = speak()
+    opened.begin()
+    return opened
+
+
+def watch(talk: Any, **variables: Any) -> str:
+    """Subscribes, and waits until the watch has begun; returns where."""
+    talk.subscribe(WATCH, **variables)
+    first = talk.hear_data()
+    assert first["event"] is None
+    return str(first["cursor"])
+
+
+def types(talk: Any, count: int) -> list[str]:
+    """The next so many events' types."""
+    return [talk.hear_data()["event"]["type"] for _ in range(count)]
+
+
+def test_events_are_told_as_they_happen(talk: Any, rest: httpx.Client, create: Create) -> None:
+    watch(talk)
+    payment_id = create()["payment_id"]
+    created = talk.hear_data()["event"]
+    assert created == {
+        "type": "payment.created",
+        "version": 1,
+        "paymentId": payment_id,
+        "payment": {"status": "created"},
+    }
+    rest.post(f"/api/payments/{payment_id}/process")
+    assert types(talk, 2) == ["payment.authorization_started", "payment.captured"]
+
+
+def test_one_payment_can_be_watched(talk: Any, rest: httpx.Client, create: Create) -> None:
+    other, watched = create()["payment_id"], create()["payment_id"]
+    watch(talk, payment=watched)
+    for payment_id in (other, watched):
+        rest.post(f"/api/payments/{payment_id}/cancel")
+    event = talk.hear_data()["event"]
+    assert (event["paymentId"], event["type"]) == (watched, "payment.canceled")
+
+
+def test_one_customer_can_be_watched(talk: Any, create: Create) -> None:
+    watch(talk, customer="ann")
+    create(customer_id="bob")
+    wanted = create(customer_id="ann")
+    assert talk.hear_data()["event"]["paymentId"] == wanted["payment_id"]
+
+
+def test_what_happened_before_can_be_told(talk: Any, rest: httpx.Client, create: Create) -> None:
+    payment_id = create()["payment_id"]
+    rest.post(f"/api/payments/{payment_id}/cancel")
+    watch(talk, payment=payment_id, all=True)
+    assert types(talk, 2) == ["payment.created", "payment.canceled"]
+
+
+def test_a_watch_goes_on_behind_its_cursor(
+    speak: Speak, talk: Any, rest: httpx.Client, create: Create
+) -> None:
+    payment_id = create()["payment_id"]
+    watch(talk, payment=payment_id, all=True)
+    cursor = talk.hear_data()["cursor"]
+    talk.connection.close()
+    rest.post(f"/api/payments/{payment_id}/cancel")
+    second = speak()
+    second.begin()
+    watch(second, payment=payment_id, cursor=cursor)
+    assert types(second, 1) == ["payment.canceled"]
+
+
+def test_a_watch_goes_on_behind_where_it_began(speak: Speak, talk: Any, create: Create) -> None:
+    cursor = watch(talk)
+    talk.connection.close()
+    create()
+    second = speak()
+    second.begin()
+    watch(second, cursor=cursor)
+    assert types(second, 1) == ["payment.created"]
+
+
+def test_two_subscriptions_of_a_talk_are_kept_apart(talk: Any, create: Create) -> None:
+    payments = {name: create()["payment_id"] for name in ("a", "b")}
+    for name, payment_id in payments.items():
+        talk.subscribe(WATCH, name, payment=payment_id, all=True)
+    heard: dict[str, list[Any]] = {name: [] for name in payments}
+    for _ in range(4):
+        message = talk.hear()
+        heard[message["id"]].append(message["payload"]["data"]["paymentEvents"]["event"])
+    assert {name: last["paymentId"] for name, (_, last) in heard.items()} == payments
+
+
+def test_an_events_payment_has_its_refunds(talk: Any, rest: httpx.Client, create: Create) -> None:
+    payment_id = create()["payment_id"]
+    for step in ("process", "refund"):
+        rest.post(f"/api/payments/{payment_id}/{step}")
+    talk.subscribe(
+        """subscription($id: String) { paymentEvents(paymentId: $id, fromBeginning: true) {
+          event { payment { refunds(first: 1) { edges { node { status } } } } } } }""",
+        id=payment_id,
+    )
+    assert talk.hear_data()["event"] is None
+    (edge,) = talk.hear_data()["event"]["payment"]["refunds"]["edges"]
+    assert edge == {"node": {"status": "succeeded"}}
+
+
+def test_a_completed_subscription_tells_no_more(talk: Any, create: Create) -> None:
+    watch(talk)
+    talk.say(type="complete", id="1")
+    create()
+    talk.say(type="ping")
+    assert talk.hear() == {"type": "pong"}
+
+
+def test_a_merchant_sees_its_own_events_only(speak: Speak, talk: Any, create: Create) -> None:
+    other = speak(additional_headers={"X-Merchant-Id": "other-merchant"})
+    other.begin()
+    watch(other)
+    watch(talk)
+    create()
+    assert types(talk, 1) == ["payment.created"]
+    other.say(type="ping")
+    assert other.hear() == {"type": "pong"}
+
+
+def test_a_browser_names_its_merchant_as_it_begins(
+    speak: Speak, create: Create, merchant: dict[str, str]
+) -> None:
+    talk = speak(additional_headers={})
+    talk.begin(**merchant)
+    watch(talk)
+    create()
+    assert types(talk, 1) == ["payment.created"]
+
+
+REFUSALS: dict[str, tuple[dict[str, Any], str, int, list[str]]] = {
+    "a payment that is not": ({"payment": "nothing"}, "PAYMENT_NOT_FOUND", 404, []),
+    "a cursor that is none": ({"cursor": "nothing"}, "FIELD_INVALID", 400, ["cursor"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason", "status", "fields"), REFUSALS.values(), ids=REFUSALS
+)
+def test_a_refused_watch_tells_the_facts(
+    talk: Any, variables: dict[str, Any], reason: str, status: int, fields: list[str]
+) -> None:
+    talk.subscribe(WATCH, **variables)
+    facts = talk.hear_error()
+    assert (facts["reason"], facts["http_status"]) == (reason, status)
+    assert [each["field"] for each in facts["errors"]] == fields
+    assert facts["request_id"] == talk.connection.response.headers["x-request-id"]
+
+
+def test_a_payment_and_a_customer_are_not_watched_at_once(talk: Any, create: Create) -> None:
+    talk.subscribe(WATCH, payment=create()["payment_id"], customer="ann")
+    assert talk.hear_error()["reason"] == "FIELD_INVALID"
+
+
+def test_a_cursor_of_another_database_has_expired(
+    talk: Any, start_mock: Start, start_payment_server: Start, speak: Speak
+) -> None:
+    cursor = watch(talk)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    start_payment_server(port)
+    other = speak(start_mock(f"127.0.0.1:{port}"))
+    other.begin()
+    other.subscribe(WATCH, cursor=cursor)
+    facts = other.hear_error()
+    assert (facts["reason"], facts["code"], facts["http_status"]) == (
+        "CURSOR_EXPIRED",
+        "OUT_OF_RANGE",
+        410,
+    )
+
+
+def test_a_stop_ends_watches_at_once(payment_server: Any, start_mock: Start, speak: Speak) -> None:
+    mock = start_mock(f"127.0.0.1:{payment_server.ready['grpc_port']}")
+    talk = speak(mock)
+    talk.begin()
+    watch(talk)
+    began = time.monotonic()
+    mock.process.send_signal(signal.SIGTERM)
+    assert talk.hear_close() == 1012
+    assert mock.process.wait(LIMIT_SECONDS) == 0
+    assert time.monotonic() - began < 3
+    assert mock.log.read_text().count("\n") == 1  # where it served
