@@ -11,6 +11,7 @@ import pytest
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 EXAMPLE = re.compile(r"```sh\n(curl .*?)```\s*```json\n(.*?)```", re.DOTALL)
+PROGRAM = re.compile(r"```python\n(.*?)```\s*```\n(.*?)```", re.DOTALL)
 
 
 def run(rest: httpx.Client, command: str) -> Any:
@@ -47,6 +48,19 @@ def test_every_answer_is_as_shown(rest: httpx.Client) -> None:
         told, shown = run(rest, command.replace("$ID", payment_id)), json.loads(text)
         assert cut_to(shown, told) == shown, command
         payment_id = payment_id or told["data"]["payment_id"]
+
+
+def test_events_are_told_as_shown(
+    mock: Any, rest: httpx.Client, merchant: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest.post("/api/payments", json={"amount": "10.00", "customer_id": "cust123"})
+    ((program, shown),) = PROGRAM.findall(README)
+    here = f'connect("{mock.url.replace("http", "ws")}/graphql", additional_headers={merchant!r}'
+    program = program.replace('connect("ws://localhost:8001/graphql"', here)
+    exec(compile(program, "README.md", "exec"), {})  # noqa: S102 - our own words
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    expected = [json.loads(line) for line in shown.splitlines()]
+    assert [cut_to(a, b) for a, b in zip(expected, told, strict=True)] == expected
 
 
 def test_no_example_is_left_out() -> None:
