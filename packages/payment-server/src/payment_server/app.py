@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from payment_server.settings import Settings
 from payment_server.store import schema
 from payment_server.store.database import Database
 from payment_server.store.embedded import OWNER_ROLE, SERVICE_ROLE, EmbeddedPostgres
+from payment_server.watching import HINTS_PAUSE_SECONDS, Watching
 
 log = logging.getLogger(__name__)
 
@@ -165,24 +167,19 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
     database = Database(databases.url, connections=settings.database_connections)
     probe = Database(databases.url, connections=1)  # so that busy connections are not bad health
     cache = Cache(settings.redis_url)
+    is_up = partial(_is_up, probe)
     gate = Gate()
-
-    async def is_up() -> bool:
-        try:
-            # Not asyncio.wait_for: before Python 3.12 it can swallow the loop's cancellation.
-            async with asyncio.timeout(HEALTH_LIMIT_SECONDS):
-                return await probe.is_up()
-        except TimeoutError:
-            return False
 
     async with AsyncExitStack() as stack:
         for part in (cache, probe, database):
             stack.push_async_callback(part.close)
         await database.refuse_unsafe_settings()
         limit_seconds = settings.processor_timeout_ms / 1000
-        payments = Payments(database, processor, processor_limit_seconds=limit_seconds)
-        reader = Reader(database)
-        rpc = RpcServer(Service(payments, reader, is_up), gate)
+        reader, watching = Reader(database), Watching(database)
+        payments = Payments(
+            database, processor, processor_limit_seconds=limit_seconds, on_change=watching.hint
+        )
+        rpc = RpcServer(Service(payments, reader, is_up), watching, gate)
         stack.push_async_callback(rpc.stop, CLOSE_GRACE_SECONDS)
         grpc_port = await _listening(rpc.start(settings.host, settings.grpc_port), "GRPC")
 
@@ -190,7 +187,7 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
         from payment_server.api.http_server import HttpServer
 
         http = HttpServer(
-            build_http_app(payments, reader, gate, is_up=is_up, redis_state=cache.state)
+            build_http_app(payments, reader, watching, gate, is_up=is_up, redis_state=cache.state)
         )
         stack.push_async_callback(http.stop, CLOSE_GRACE_SECONDS)
         http_port = await _listening(http.start(settings.host, settings.http_port), "HTTP")
@@ -202,14 +199,9 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
             if databases.embedded is not None:
                 database.writable = databases.embedded.has_room()
 
-        async def look_up() -> None:
-            await workers.look_up_due(database, payments, 2 * limit_seconds)
-
-        async def lapse() -> None:
-            await workers.lapse_due(database, payments)
-
-        async def prune() -> None:
-            await workers.prune_answers(database)
+        look_up = partial(workers.look_up_due, database, payments, 2 * limit_seconds)
+        lapse = partial(workers.lapse_due, database, payments)
+        prune = partial(workers.prune_answers, database)
 
         await watch_health()
         try:
@@ -219,13 +211,24 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
                 ("look-up", look_up, workers.LOOK_UP_PAUSE_SECONDS),
                 ("lapse", lapse, workers.LAPSE_PAUSE_SECONDS),
                 ("prune", prune, workers.PRUNE_PAUSE_SECONDS),
+                ("watch", watching.look, HINTS_PAUSE_SECONDS),
             ):
                 yield Address(grpc_port, http_port)
         finally:
             gate.close()
+            watching.close()
             await rpc.set_serving(False)
             await gate.emptied(plan.grace_seconds)
             await payments.drain(plan.grace_seconds)
+
+
+async def _is_up(probe: Database) -> bool:
+    try:
+        # Not asyncio.wait_for: before Python 3.12 it can swallow the loop's cancellation.
+        async with asyncio.timeout(HEALTH_LIMIT_SECONDS):
+            return await probe.is_up()
+    except TimeoutError:
+        return False
 
 
 async def _listening(start: Coroutine[Any, Any, int], side: str) -> int:

@@ -29,6 +29,7 @@ from payment_server.api.parameters import PROBLEM_MEDIA_TYPE, HttpRequest
 from payment_server.api.rest import PaymentsController, RefundsController
 from payment_server.api.rest_steps import StepsController
 from payment_server.api.rpc import REQUEST_ID_PATTERN, REQUEST_LIMIT_BYTES
+from payment_server.api.streams import watch_payments
 from payment_server.api.wire import rfc3339
 from payment_server.domain import ids
 from payment_server.domain.commands import is_tellable
@@ -41,6 +42,7 @@ from payment_server.domain.errors import (
 )
 from payment_server.payments import Payments
 from payment_server.reading import Reader
+from payment_server.watching import Watching
 
 DESCRIPTION: Final = (
     "The operations of payment.v1.PaymentService as JSON. A decline is a success whose payment has"
@@ -57,6 +59,7 @@ _MISSING_FIELD: Final = re.compile(r"Object missing required field `(?P<name>\w+
 def build_http_app(
     payments: Payments,
     reader: Reader,
+    watching: Watching,
     gate: Gate,
     *,
     is_up: Callable[[], Awaitable[bool]],
@@ -111,8 +114,13 @@ def build_http_app(
         },
         middleware=[lambda app: _gated(app, gate)],
     )
+    streams = Router(
+        "/",
+        route_handlers=[watch_payments],
+        dependencies={"watching": Provide(lambda: watching, sync_to_thread=False)},
+    )
     app = Litestar(
-        [api, health, live, ready, assets_router],
+        [api, streams, health, live, ready, assets_router],
         openapi_config=openapi_config("Payment service", version("payment-server"), DESCRIPTION),
         request_max_body_size=REQUEST_LIMIT_BYTES,
         exception_handlers={Exception: _answer_failure, HTTPException: _answer_failure},

@@ -7,7 +7,7 @@ wrong inside reaches a caller in gRPC's words.
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
 import msgspec
@@ -174,24 +174,30 @@ def _guarded(
     method: Callable[[Call, Request], Awaitable[tuple[Message, Replay]]],
 ) -> Bytes:
     async def guarded(raw: bytes, context: Context) -> bytes:
-        call = _call_of(context)
+        call = call_of(context)
         try:
             with gate:
-                reply, replay = await method(call, _parsed(request_type, raw))
+                reply, replay = await method(call, parsed(request_type, raw))
         except Exception as error:
-            fault = describe(error, call.request_id)
-            await context.abort(
-                status_code(fault),
-                fault.message,
-                (("grpc-status-details-bin", rpc_status(fault)), ("x-request-id", call.request_id)),
-            )
+            await refuse(context, call, error)
         context.set_trailing_metadata(_trailing(call, replay))
         return reply.SerializeToString(deterministic=True)
 
     return guarded
 
 
-def _call_of(context: Context) -> Call:
+async def refuse(context: Context, call: Call, error: Exception) -> NoReturn:
+    """Ends a call with what became of it; raises what gRPC wants raised then."""
+    fault = describe(error, call.request_id)
+    await context.abort(
+        status_code(fault),
+        fault.message,
+        (("grpc-status-details-bin", rpc_status(fault)), ("x-request-id", call.request_id)),
+    )
+
+
+def call_of(context: Context) -> Call:
+    """What the metadata says, with a request id of our own where the caller has none."""
     metadata = tuple(context.invocation_metadata() or ())
     request_id = _last(metadata, "x-request-id")
     return Call(
@@ -213,7 +219,8 @@ def _last(metadata: Metadata, name: str) -> str:
     return next(reversed(_all(metadata, name)), "")
 
 
-def _parsed(request_type: type[Request], raw: bytes) -> Request:
+def parsed(request_type: type[Request], raw: bytes) -> Request:
+    """Raises MessageTooLarge and MalformedRequest."""
     if len(raw) > REQUEST_LIMIT_BYTES:
         raise MessageTooLarge(REQUEST_LIMIT_BYTES)
     try:

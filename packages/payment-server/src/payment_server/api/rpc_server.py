@@ -9,6 +9,8 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from payment_server.api.gate import CALLS_LIMIT, Gate
 from payment_server.api.listening import address_of, listening_socket
 from payment_server.api.rpc import SERVICE, Service, handlers
+from payment_server.api.rpc_streams import stream_handlers
+from payment_server.watching import Watching
 
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a port shared by chance
@@ -24,11 +26,11 @@ _REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 class RpcServer:
     """Listens from `start` on; SERVING is what health checks are told only after `set_serving`."""
 
-    def __init__(self, service: Service, gate: Gate) -> None:
+    def __init__(self, service: Service, watching: Watching, gate: Gate) -> None:
         self._server = grpc.aio.server(options=_OPTIONS)
         self._health = health.aio.HealthServicer()
         self._serving: bool | None = None
-        self._add(SERVICE, handlers(service, gate))
+        self._add(SERVICE, handlers(service, gate) | stream_handlers(watching))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)

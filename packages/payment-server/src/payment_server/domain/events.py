@@ -13,7 +13,7 @@ from payment_server.domain.errors import InvalidRequest, Violation
 from payment_server.domain.ids import LOWEST
 from payment_server.domain.payment import EventType, Payment
 
-_CURSOR: Final = struct.Struct(">16sQ16sQ")  # database, transaction, payment, version
+_CURSOR: Final = struct.Struct(">16sQ16sq")  # database, transaction, payment, version
 _CURSOR_PREFIX: Final = "1."  # the format's version, so that a later one can tell them apart
 
 
