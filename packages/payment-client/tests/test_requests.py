@@ -273,7 +273,8 @@ def test_a_watch_without_any_bounds_is_of_everything_from_now() -> None:
     assert watched() == pb.WatchPaymentsRequest()
 
 
-def test_a_resumed_watch_is_the_same_behind_its_cursor() -> None:
-    first = watched(customer_id="cust123", from_beginning=True)
+@pytest.mark.parametrize("of", [{}, {"payment_id": "p-1"}, {"customer_id": "cust123"}], ids=str)
+def test_a_resumed_watch_is_the_same_behind_its_cursor(of: dict[str, str]) -> None:
+    first = watched(**of, from_beginning=True)
     resumed = requests.resumed_watch_request(first, "c-1")
-    assert resumed == pb.WatchPaymentsRequest(customer_id="cust123", cursor="c-1")
+    assert resumed == pb.WatchPaymentsRequest(**of, cursor="c-1")  # type: ignore[arg-type]

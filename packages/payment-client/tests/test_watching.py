@@ -34,6 +34,8 @@ ZEROS = {
 }
 LIMIT_SECONDS = 15
 """A test that waits for longer has failed."""
+FOR_EVER_SECONDS = 60
+"""How long the foreign server keeps what nobody ends; the end of the test ends it."""
 A_MOMENT_SECONDS = 0.05
 """After which somebody else waits, as a rule; the facts hold also where they do not yet."""
 
@@ -82,7 +84,7 @@ def greeter(foreign: "ForeignServer") -> "ForeignServer":
         over = Flag()
         context.add_callback(over.set)
         yield greeting(request)
-        over.wait(LIMIT_SECONDS)
+        over.wait(FOR_EVER_SECONDS)
 
     foreign.stream = stream
     return foreign
@@ -224,7 +226,7 @@ class TestSilence:
         ) -> Iterator[pb.WatchPaymentsResponse]:
             over = Flag()
             context.add_callback(over.set)
-            over.wait(LIMIT_SECONDS)
+            over.wait(FOR_EVER_SECONDS)
             yield from ()
 
         foreign.stream = stream
@@ -321,6 +323,7 @@ class TestClosing:
         watcher = connect(foreign.target).watch(patience_seconds=7200)
         waiting = asyncio.create_task(watcher.next())
         await foreign.was_asked(times=1)
+        await asyncio.sleep(A_MOMENT_SECONDS)
         await watcher.close()
         async with asyncio.timeout(LIMIT_SECONDS):
             assert await waiting is None
@@ -410,7 +413,10 @@ async def test_a_task_that_is_cancelled_while_it_waits_is_cancelled(
             await waiting
 
 
-async def test_a_wait_that_is_timed_out_loses_nothing(foreign: "ForeignServer") -> None:
+async def test_a_wait_that_is_timed_out_loses_neither_events_nor_time(
+    foreign: "ForeignServer", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_watch, "FIRST_PAUSE_SECONDS", 3600)  # it is no failure
     waited = Flag()
 
     def stream(
@@ -426,4 +432,5 @@ async def test_a_wait_that_is_timed_out_loses_nothing(foreign: "ForeignServer") 
             async with asyncio.timeout(0.1):
                 await anext(watcher)
         waited.set()
-        assert (await anext(watcher)).version == 1
+        async with asyncio.timeout(LIMIT_SECONDS):
+            assert (await anext(watcher)).version == 1
