@@ -16,9 +16,11 @@ from typing import Any
 
 import httpx
 import pytest
+from graphql import OperationDefinitionNode, get_variable_values, parse, validate
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from requestor_mock import pages
+from requestor_mock.graphql_execution import SCHEMA
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_ARGUMENTS = (
@@ -114,26 +116,114 @@ def test_a_page_has_nothing_to_complain_about(visit: Callable[[str], Visit], pat
     assert visit(path).complaints == []
 
 
-def test_graphiql_runs_its_examples(browser: Browser, origin: str) -> None:
-    page = open_page(browser, f"{origin}/graphql", PAGES["/graphql"]).page
-    results = page.get_by_label("Result Window")
-    page.get_by_role("button", name="Execute query").click()
-    expect(results).to_contain_text('"status": "created"', timeout=PATIENCE_SECONDS * 1000)
-    (payment_id,) = re.findall(r'"paymentId": "([^"]+)"', results.inner_text())
-
-    page.get_by_role("tab", name="ReadPayment").click()
-    page.get_by_role("region", name="Variables").get_by_role("textbox").press("Control+A")
-    page.keyboard.insert_text(json.dumps({"id": payment_id}))
-    # GraphiQL learns the name of the operation to run a moment after the tab has changed.
-    page.evaluate(UNTIL_OPERATION, "ReadPayment")
-    page.get_by_role("button", name="Execute query").click()
-    expect(results).to_contain_text(f'"payment": {{ "paymentId": "{payment_id}"')
+EXAMPLES = """
+() => JSON.parse(localStorage.getItem("graphiql:tabState")).tabs
+  .map(tab => [tab.query, JSON.parse(tab.variables)])
+"""
+FIELD = re.compile(r"^  (\w+)", re.MULTILINE)
+"""Of a root, in an example."""
 
 
-def test_the_editor_finds_nothing_wrong_with_an_example(browser: Browser, origin: str) -> None:
-    page = open_page(browser, f"{origin}/graphql", PAGES["/graphql"]).page
-    page.evaluate(LINT)
-    expect(page.locator("[class*=CodeMirror-lint-mark]")).to_have_count(0)
+class GraphiQL:
+    """The page, used as a visitor does."""
+
+    def __init__(self, browser: Browser, origin: str) -> None:
+        self.page = open_page(browser, f"{origin}/graphql", PAGES["/graphql"]).page
+        self.results = self.page.get_by_label("Result Window")
+
+    def run(self, example: str, **variables: object) -> None:
+        """Executes an example, with its own variables unless others are given."""
+        self.page.get_by_role("tab", name=example).click()
+        # GraphiQL learns the name of the operation to run a moment after the tab has changed.
+        self.page.evaluate(UNTIL_OPERATION, example)
+        if variables:
+            box = self.page.get_by_role("region", name="Variables").get_by_role("textbox")
+            box.press("Control+A")
+            self.page.keyboard.insert_text(json.dumps(variables))
+        self.page.get_by_role("button", name="Execute query").click()
+
+    def shows(self, text: str) -> None:
+        """Waits until the results have the text."""
+        expect(self.results).to_contain_text(text, timeout=PATIENCE_SECONDS * 1000)
+
+    def shown(self, name: str) -> str:
+        """The value of a field in the results."""
+        found = re.search(f'"{name}": "([^"]+)"', self.results.inner_text())
+        assert found, self.results.inner_text()
+        return found.group(1)
+
+
+@pytest.fixture
+def graphiql(browser: Browser, origin: str) -> GraphiQL:
+    """The page on a first visit."""
+    return GraphiQL(browser, origin)
+
+
+def test_graphiql_runs_its_examples(graphiql: GraphiQL) -> None:
+    graphiql.run("CreatePayment")
+    graphiql.shows('"status": "created"')
+    payment_id = graphiql.shown("paymentId")
+    graphiql.run("ProcessPayment", id=payment_id)
+    graphiql.shows('"status": "authorized"')
+    graphiql.run("CapturePayment", id=payment_id, amount="6.00", final=True)
+    graphiql.shows('"amountCaptured": "6.00"')
+    graphiql.run("RefundPayment", id=payment_id, amount="2.50", reason="one of the books")
+    graphiql.shows('"status": "partially_refunded"')
+    graphiql.run("ReadRefund", id=graphiql.shown("refundId"))
+    graphiql.shows(f'"paymentId": "{payment_id}"')
+    graphiql.run("ReadPayment", id=payment_id)
+    graphiql.shows('"reason": "one of the books"')  # what is further below is not in the page
+    graphiql.run("ListPayments")
+    graphiql.shows('"hasNextPage"')
+
+
+def test_graphiql_watches(graphiql: GraphiQL, origin: str) -> None:
+    graphiql.run("WatchPayments", customerId="watched")
+    graphiql.shows('"event": null')
+    body = {"amount": "10.00", "customer_id": "watched"}
+    payment = httpx.post(f"{origin}/api/payments", json=body).json()["data"]
+    graphiql.shows('"type": "payment.created"')
+    graphiql.shows(payment["payment_id"])
+    httpx.post(f"{origin}/api/payments/{payment['payment_id']}/cancel")
+    graphiql.shows('"type": "payment.canceled"')
+
+
+def test_graphiql_watches_on_behalf_of_the_merchant_in_its_headers(
+    graphiql: GraphiQL, origin: str, merchant: dict[str, str]
+) -> None:
+    graphiql.page.get_by_role("tab", name="WatchPayments").click()
+    graphiql.page.evaluate(UNTIL_OPERATION, "WatchPayments")
+    graphiql.page.get_by_role("button", name="Headers").click()
+    graphiql.page.get_by_role("region", name="Headers").get_by_role("textbox").press("Control+A")
+    graphiql.page.keyboard.insert_text(json.dumps(merchant))
+    graphiql.page.get_by_role("button", name="Execute query").click()
+    graphiql.shows('"event": null')
+    body = {"amount": "10.00", "customer_id": "cust123"}
+    payment = httpx.post(f"{origin}/api/payments", json=body, headers=merchant).json()["data"]
+    graphiql.shows(payment["payment_id"])
+
+
+def test_every_example_fits_the_schema_and_its_variables(graphiql: GraphiQL) -> None:
+    schema = SCHEMA._schema
+    examples = graphiql.page.evaluate(EXAMPLES)
+    for query, variables in examples:
+        document = parse(query)
+        assert validate(schema, document) == []
+        (operation,) = document.definitions
+        assert isinstance(operation, OperationDefinitionNode)
+        assert operation.name
+        given = get_variable_values(schema, operation.variable_definitions or (), variables)
+        assert not isinstance(given, list), given
+    fields = {
+        field for query, _ in examples for field in re.findall(r"^  (\w+)", query, re.MULTILINE)
+    }
+    roots = (schema.query_type, schema.mutation_type, schema.subscription_type)
+    assert fields == {name for root in roots if root for name in root.fields}
+
+
+def test_the_editor_finds_nothing_wrong_with_an_example(graphiql: GraphiQL) -> None:
+    graphiql.page.evaluate(LINT)
+    expect(graphiql.page.locator("[class*=CodeMirror-lint-mark]")).to_have_count(0)
 
 
 def test_the_schema_is_openapi_3_1(origin: str) -> None:
