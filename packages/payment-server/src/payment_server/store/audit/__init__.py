@@ -1,0 +1,101 @@
+"""`payment-server verify`: everything that is stored, proven from ledger, operations and events.
+
+It shares neither a statement nor the reading of a row with the service, so that a fault of one is
+seen by the other. It changes nothing, and holds neither locks nor a transaction number, so the
+service may go on meanwhile. One snapshot is looked at, and only PostgreSQL needs the memory.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from payment_server.domain.errors import DatabaseUnavailable
+from payment_server.store import schema
+from payment_server.store.audit import history, keys, ledger, operations
+from payment_server.store.audit.check import Check
+from payment_server.store.database import Connection, bounded, connect
+
+CHECKS: Final = (*history.CHECKS, *ledger.CHECKS, *operations.CHECKS, *keys.CHECKS)
+"""Every check, in the order in which they are made."""
+
+SHOWN_LIMIT: Final = 20
+"""Differences that a check names; whoever has more wants the first ones and the number."""
+
+CHECK_LIMIT_SECONDS: Final = 24 * 3600.0
+"""No check takes a day, on any disk; a server that is frozen is not waited for longer."""
+
+_TABLES: Final = ("payments", "events", "transfers", "operations", "refunds", "idempotency")
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What contradicts a check; `payment_id` is None where it is not about one payment."""
+
+    merchant_id: str | None
+    payment_id: str | None
+    what: str
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What a check has found: how many differences, and the first SHOWN_LIMIT of them.
+
+    `failed` says why it could not be made, in PostgreSQL's code; empty where it was.
+    """
+
+    check: Check
+    total: int = 0
+    shown: tuple[Difference, ...] = ()
+    failed: str = ""
+
+
+async def audit(url: str, on_finding: Callable[[Finding], None]) -> Mapping[str, int]:
+    """Makes every check and tells what it has found; returns how many rows each table has.
+
+    Raises DatabaseUnavailable, and SchemaError where the schema is not this program's.
+    """
+    missing = await schema.pending(url)
+    if missing:
+        raise schema.SchemaError(f"the database lacks {len(missing)} migrations: run `migrate`")
+    try:
+        connection = await connect(url)
+        try:
+            # Whoever verifies has time: the limits are those of the service's calls.
+            await connection.execute("SET statement_timeout = 0")
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                for check in CHECKS:
+                    on_finding(await _made(connection, check))
+                return await _counted(connection)
+        finally:
+            connection.terminate()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        kind = type(error).__name__
+        raise DatabaseUnavailable(f"the database went away meanwhile ({kind})") from error
+
+
+def _found_by(check: Check) -> str:
+    return f"""
+WITH found AS MATERIALIZED ({check.sql})
+SELECT merchant_id, payment_id::text, difference, (SELECT count(*) FROM found) AS total
+FROM found ORDER BY merchant_id, payment_id, difference LIMIT $1
+"""
+
+
+async def _made(connection: Connection, check: Check) -> Finding:
+    """A check that stumbles over what cannot even be read is told as such; the others go on."""
+    try:
+        async with connection.transaction():
+            statement = connection.fetch(_found_by(check), SHOWN_LIMIT)
+            rows = await bounded(connection, statement, CHECK_LIMIT_SECONDS)
+    except (asyncpg.DataError, asyncpg.SyntaxOrAccessError) as error:
+        return Finding(check, failed=f"SQLSTATE {error.sqlstate}")  # its words may quote a row
+    shown = tuple(
+        Difference(each["merchant_id"], each["payment_id"], each["difference"]) for each in rows
+    )
+    return Finding(check, rows[0]["total"] if rows else 0, shown)
+
+
+async def _counted(connection: Connection) -> Mapping[str, int]:
+    counts = ", ".join(f"(SELECT count(*) FROM {table}) AS {table}" for table in _TABLES)
+    rows = await bounded(connection, connection.fetch(f"SELECT {counts}"), CHECK_LIMIT_SECONDS)
+    return dict(rows[0])
