@@ -20,11 +20,15 @@ WORDS = {
 }
 
 
-async def buf_curl(servers: Servers, path: str, *arguments: str) -> str:
+def arguments_of(servers: Servers, path: str, *arguments: str) -> tuple[str, ...]:
     buf = shutil.which("buf", path=sysconfig.get_path("scripts")) or "buf"
+    url = f"http://127.0.0.1:{servers.grpc_port}{path}"
+    return (buf, "curl", "--protocol", "grpc", "--http2-prior-knowledge", *arguments, url)
+
+
+async def buf_curl(servers: Servers, path: str, *arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        *(buf, "curl", "--protocol", "grpc", "--http2-prior-knowledge", *arguments),
-        f"http://127.0.0.1:{servers.grpc_port}{path}",
+        *arguments_of(servers, path, *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -42,20 +46,55 @@ async def called(servers: Servers, method: str, body: dict[str, Any]) -> dict[st
 async def test_buf_curl_lists_every_method_by_reflection(servers: Servers) -> None:
     methods = (await buf_curl(servers, "", "--list-methods")).split()
     assert {name.rpartition("/")[2] for name in methods if name.startswith(SERVICE)} == {
-        *("CreatePayment", "GetPayment", "ListPayments", "ProcessPayment", "HealthCheck")
+        *("CreatePayment", "GetPayment", "ListPayments", "ProcessPayment"),
+        *("CapturePayment", "CancelPayment", "RefundPayment", "CompletePaymentAction"),
+        *("GetRefund", "ListRefunds", "ListPaymentEvents", "WatchPayments", "HealthCheck"),
     }
 
 
-async def test_buf_curl_calls_every_method(servers: Servers) -> None:
-    created = await called(servers, "CreatePayment", WORDS)
-    payment_id = created["paymentId"]
-    assert created["status"] == "created"
-    read = await called(servers, "GetPayment", {"payment_id": payment_id})
-    assert (read["amount"], read["currency"]) == ("10.00", "USD")
+async def test_buf_curl_takes_a_payment_through_its_life(servers: Servers) -> None:
+    created = await called(servers, "CreatePayment", {**WORDS, "payment_method": "card_3ds"})
+    of = {"payment_id": created["paymentId"]}
+    processed = await called(servers, "ProcessPayment", {**of, "action": "authorize"})
+    assert (created["status"], processed["status"]) == ("created", "requires_action")
+    completed = await called(servers, "CompletePaymentAction", {**of, "result": "approved"})
+    assert completed["payment"]["status"] == "PAYMENT_STATUS_AUTHORIZED"
+    captured = await called(servers, "CapturePayment", {**of, "amount": "4.00"})
+    assert captured["payment"]["amountCapturable"] == "6.00"
+    canceled = await called(servers, "CancelPayment", of)
+    assert canceled["payment"]["status"] == "PAYMENT_STATUS_CAPTURED"
+    refunded = await called(servers, "RefundPayment", {**of, "reason": "torn"})
+    assert refunded["refund"]["amount"] == "4.00"
+
+
+async def test_buf_curl_reads_what_there_is(servers: Servers) -> None:
+    payment_id = (await servers.created()).payment_id
+    await servers.process(payment_id)
+    refund = (await servers.ask(payment_id, "refund")).refund
+    of = {"payment_id": payment_id}
+    read = await called(servers, "GetPayment", of)
+    assert (read["amount"], read["currency"], read["status"]) == ("10.00", "USD", "refunded")
     assert len((await called(servers, "ListPayments", {}))["payments"]) == 1
-    processed = await called(servers, "ProcessPayment", {"payment_id": payment_id})
-    assert processed["status"] == "captured"
+    found = await called(servers, "GetRefund", {"refund_id": refund.refund_id})
+    assert found["refund"]["status"] == "REFUND_STATUS_SUCCEEDED"
+    assert (await called(servers, "ListRefunds", of))["refunds"] == [found["refund"]]
+    assert len((await called(servers, "ListPaymentEvents", of))["events"]) == 5
     assert (await called(servers, "HealthCheck", {}))["status"] == "healthy"
+
+
+async def test_buf_curl_watches_until_it_is_ended(servers: Servers) -> None:
+    await servers.created()
+    process = await asyncio.create_subprocess_exec(
+        *arguments_of(servers, f"/{SERVICE}/WatchPayments", "-d", '{"from_beginning": true}'),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            await process.stdout.readuntil(b"payment.created")
+    finally:
+        process.kill()
+        await process.wait()
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
@@ -99,14 +138,18 @@ async def test_the_schema_is_openapi_3_1_and_names_every_operation(servers: Serv
     }
     assert operations == {
         *("CreatePayment", "GetPayment", "ListPayments", "ProcessPayment"),
+        *("CapturePayment", "CancelPayment", "RefundPayment", "CompletePaymentAction"),
+        *("GetRefund", "ListRefunds", "ListPaymentEvents", "WatchPayments"),
         *("HealthCheck", "Live", "Ready"),
     }
 
 
 async def test_every_refusal_is_documented_as_a_problem(servers: Servers) -> None:
     schema = (await servers.http.get("/docs/openapi.json")).json()
-    payments = [each for path in schema["paths"].values() for each in path.values()]
-    for operation in (each for each in payments if "Payments" in each["tags"]):
-        for status, answer in operation["responses"].items():
-            kind = "application/json" if status < "400" else "application/problem+json"
-            assert list(answer["content"]) == [kind], (operation["operationId"], status)
+    operations = [each for path in schema["paths"].values() for each in path.values()]
+    for operation in (each for each in operations if "Health" not in each["tags"]):
+        refusals = {each for each in operation["responses"] if each >= "400"}
+        assert {"400", "500", "503"} <= refusals, operation["operationId"]
+        for status in refusals:
+            kinds = list(operation["responses"][status]["content"])
+            assert kinds == ["application/problem+json"], (operation["operationId"], status)

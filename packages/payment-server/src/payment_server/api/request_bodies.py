@@ -12,6 +12,7 @@ from msgspec import Meta
 from payment_server.api.bodies import Amount
 from payment_server.domain import commands
 from payment_server.domain.commands import CreatePayment, ProcessPayment
+from payment_server.domain.errors import InvalidRequest, Violation
 from payment_server.domain.payment import Action, CaptureMethod
 
 ExpectedVersion = Annotated[
@@ -19,10 +20,11 @@ ExpectedVersion = Annotated[
 ]
 IdempotencyKey = Annotated[str, Meta(description="The header Idempotency-Key means the same.")]
 Deadline = Annotated[
-    datetime,
+    str,
     Meta(
-        tz=True,
         description="A payment that nobody has tried by then expires. RFC 3339 with an offset.",
+        examples=["2999-12-31T23:59:59Z"],
+        extra_json_schema={"format": "date-time"},
     ),
 ]
 Part = Annotated[str, Meta(description="So much; empty means all that is left.", examples=["2.50"])]
@@ -53,7 +55,7 @@ class CreatePaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             capture_method=self.capture_method,
             description=self.description,
             metadata=self.metadata,
-            expires_at=self.expires_at,
+            expires_at=None if self.expires_at is None else _deadline(self.expires_at),
         )
 
 
@@ -144,3 +146,13 @@ class CompleteActionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True
             result=self.result,
             expected_version=self.expected_version,
         )
+
+
+def _deadline(text: str) -> datetime:
+    """Read here, as Litestar would take a number for seconds since 1970."""
+    try:
+        moment: datetime = msgspec.convert(text, Annotated[datetime, Meta(tz=True)])
+    except msgspec.ValidationError:
+        violation = Violation("expires_at", "must be a time of RFC 3339 with its offset from UTC")
+        raise InvalidRequest([violation]) from None
+    return moment
