@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 
 from unit.payment_model import Begun, PaymentModel, Refused, Wish
+from unit.steps import declined
 
 from payment_server.domain import commands
 from payment_server.domain.commands import ProcessPayment
@@ -26,7 +27,7 @@ from payment_server.domain.operation import (
     Verdict,
     refund_of,
 )
-from payment_server.domain.payment import Action, Advice, CaptureMethod, Decline, Payment, Status
+from payment_server.domain.payment import Action, Advice, CaptureMethod, Payment, Status
 from payment_server.domain.step import Change, Step, begin, lapse, reverse, settle
 
 BEGINNING = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
@@ -272,12 +273,6 @@ class Life:
             method = "card_another" if is_anew and not is_strict else ""
             answer = self.attempt(Wish(action, method=method, is_strict=is_strict))
             assert isinstance(answer, Step) == (action in self.payment.allowed_actions), action
-
-
-def declined(advice: Advice) -> Verdict:
-    return Verdict(
-        status=OperationStatus.FAILED, decline=Decline("a_code", advice, "Your card was declined.")
-    )
 
 
 def amounts_of(payment: Payment) -> tuple[int, ...]:
