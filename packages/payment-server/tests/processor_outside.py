@@ -143,6 +143,11 @@ class OutsideProcess:
                 os.kill(self._process.pid, signal.SIGKILL)
         assert await self._process.wait() == -signal.SIGKILL
 
+    async def ended(self) -> None:
+        """Waits for its death, whoever is to blame."""
+        assert self._process is not None
+        await self._process.wait()
+
     async def fail(self, payment_id: str, where: str, *, crashes: bool = False) -> None:
         """The payment's next operation fails there, once."""
         fault = {"ask": "fail", "payment_id": payment_id, "where": where, "crashes": crashes}

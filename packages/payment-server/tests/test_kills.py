@@ -1,0 +1,149 @@
+"""kill -9 of the server between the phases of each operation, and again while it recovers: one
+effect or none, and whoever asks with the same key hears of that one."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import TypeAlias
+
+import grpc
+import pytest
+from killable_server import Place, key_of
+from killed_calls import (
+    CASES,
+    Call,
+    Case,
+    Killable,
+    check_answer,
+    killable_server,
+    prepared,
+    recovered,
+    state_at,
+    state_of,
+)
+from processor_outside import OutsideProcess, outside_process
+from service_under_test import SCALE, until
+
+from payment_server.store.database import Database
+
+StartKillable: TypeAlias = Callable[..., AbstractAsyncContextManager[Killable]]
+
+
+@pytest.fixture
+async def outside() -> AsyncIterator[OutsideProcess]:
+    async with outside_process() as process:
+        yield process
+
+
+@pytest.fixture
+def start_killable(database_url: str, outside: OutsideProcess) -> StartKillable:
+    return partial(killable_server, database_url, outside)
+
+
+async def killed_on_its_way(killable: Killable, calls: Sequence[Call]) -> None:
+    """Makes the calls, all of which die with the server and hear nothing of their outcome."""
+    answers = [asyncio.ensure_future(call.answer(killable.servers)) for call in calls]
+    await killable.died()
+    for answer in await asyncio.gather(*answers, return_exceptions=True):
+        assert isinstance(answer, grpc.aio.AioRpcError)
+        assert answer.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("place", Place)
+async def test_whoever_was_killed_between_two_phases_is_told_of_the_one_effect(
+    start_killable: StartKillable, outside: OutsideProcess, database: Database, place: Place
+) -> None:
+    cases = [case for case in CASES if place in case.places]
+    async with start_killable(arrivals=len(cases)) as first:
+        calls = await asyncio.gather(
+            *(prepared(first.servers, case, key_of(case.name, place)) for case in cases)
+        )
+        await killed_on_its_way(first, calls)
+    for call in calls:
+        assert await state_of(database, outside, call) == state_at(place, call.case), call.key
+    async with start_killable(generation=1) as second:
+        await recovered(database)
+        for call in calls:
+            is_begun = place is not Place.BEFORE_INTENT
+            due = ("done", int(call.case.asks_processor)) if is_begun else ("nothing", 0)
+            assert await state_of(database, outside, call) == due, call.key
+        for call in calls:
+            await check_answer(second.servers, outside, call)
+
+
+# The recovery is killed as well.
+
+AGAIN = (Place.BEFORE_PROCESSOR, Place.AFTER_EFFECT, Place.BEFORE_BOOKING, Place.AFTER_BOOKING)
+THEN: Mapping[Place, tuple[Place, ...]] = {
+    Place.BEFORE_INTENT: (),
+    Place.AFTER_INTENT: AGAIN,
+    Place.BEFORE_PROCESSOR: AGAIN,
+    Place.AFTER_EFFECT: AGAIN[2:],  # a look-up finds the effect
+    Place.BEFORE_BOOKING: AGAIN[2:],
+    Place.AFTER_BOOKING: (),
+}
+"""Where the recovery comes from each place; what has no intent, or is done, needs none."""
+
+Plan: TypeAlias = list[tuple[Case, tuple[Place, ...]]]
+
+
+def every_place_again() -> Plan:
+    """As many as a recovery takes up at once."""
+    cases = [case for case in CASES if case.name in RECOVERED_CASES]
+    return [(case, (Place.AFTER_INTENT, place)) for case in cases for place in AGAIN]
+
+
+RECOVERED_CASES = (
+    "authorization with capture",
+    *("completion", "final capture", "canceled hold", "refund"),
+)
+
+
+def random_places(dice: random.Random) -> Plan:
+    """Up to three kills in sequence for each case."""
+    plan = []
+    for case in CASES:
+        places = [dice.choice(case.places)]
+        while THEN[places[-1]] and case.asks_processor and len(places) < 3:
+            places.append(dice.choice(THEN[places[-1]]))
+        plan.append((case, tuple(places[: dice.randint(1, 3)])))
+    return plan
+
+
+async def until_leases_are_over(database: Database) -> None:
+    """From then on a recovery takes up everything at once."""
+
+    async def none_is_left() -> bool:
+        return not await database.read("SELECT 1 FROM operations WHERE lease_until > now()")
+
+    await until(none_is_left)
+
+
+@pytest.mark.scaled
+async def test_a_recovery_that_is_killed_is_recovered_from(
+    start_killable: StartKillable, outside: OutsideProcess, database: Database
+) -> None:
+    for round_ in range(SCALE):
+        dice = random.Random(random.getrandbits(64))
+        plan = every_place_again() if round_ == 0 else random_places(dice)
+        calls: list[Call] = []
+        for generation in range(max(len(places) for _, places in plan)):
+            await until_leases_are_over(database)
+            arrivals = sum(len(places) > generation for _, places in plan)
+            async with start_killable(generation=generation, arrivals=arrivals) as killable:
+                if calls:
+                    await killable.died()
+                    continue
+                calls = await asyncio.gather(
+                    *(
+                        prepared(killable.servers, case, key_of(f"{round_} {number}", *places))
+                        for number, (case, places) in enumerate(plan)
+                    )
+                )
+                await killed_on_its_way(killable, calls)
+        async with start_killable(generation=3) as last:
+            await recovered(database)
+            for call in calls:
+                await check_answer(last.servers, outside, call)
