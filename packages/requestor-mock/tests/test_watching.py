@@ -2,12 +2,17 @@
 
 import signal
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc
 import httpx
 import pytest
+
+from payment.v1.payment_pb2 import WatchPaymentsResponse
 
 WATCH = """
 subscription($payment: String, $customer: String, $cursor: String, $all: Boolean! = false) {
@@ -129,6 +134,64 @@ def test_an_events_payment_has_its_refunds(talk: Any, rest: httpx.Client, create
     assert talk.hear_data()["event"] is None
     (edge,) = talk.hear_data()["event"]["payment"]["refunds"]["edges"]
     assert edge == {"node": {"status": "succeeded"}}
+
+
+def test_what_fails_within_an_event_is_told_beside_it(talk: Any, create: Create) -> None:
+    document = """subscription { paymentEvents { event { type payment {
+      refunds(first: 0) { edges { cursor } } } } } }"""
+    talk.subscribe(document)
+    assert talk.hear_data()["event"] is None
+    create()
+    payload = talk.hear()["payload"]
+    event = {"type": "payment.created", "payment": {"refunds": None}}
+    assert payload["data"] == {"paymentEvents": {"event": event}}
+    (error,) = payload["errors"]
+    assert error["path"] == ["paymentEvents", "event", "payment", "refunds"]
+    assert error["extensions"]["reason"] == "FIELD_INVALID"
+
+
+class WatchedService(grpc.GenericRpcHandler):
+    """A payment service that only ever says where a watch begins, and knows when one ends."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+    def service(
+        self, details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+        if not details.method.endswith("/WatchPayments"):
+            return None
+        return grpc.unary_stream_rpc_method_handler(self._watch)
+
+    def _watch(self, _: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        context.add_callback(self.ended.set)
+        yield WatchPaymentsResponse(cursor="here").SerializeToString()
+        self.ended.wait(LIMIT_SECONDS)
+
+
+ENDINGS: dict[str, Callable[[Any], None]] = {
+    "completes it": lambda talk: talk.say(type="complete", id="1"),
+    "closes the socket": lambda talk: talk.connection.close(),
+    "breaks the protocol": lambda talk: talk.say(type="nothing"),
+    "is gone": lambda talk: talk.connection.socket.shutdown(socket.SHUT_RDWR),
+}
+
+
+@pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS)
+def test_a_watch_ends_when_its_reader(
+    start_mock: Start, speak: Speak, end: Callable[[Any], None]
+) -> None:
+    service = WatchedService()
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool, handlers=[service])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        talk = speak(start_mock(f"127.0.0.1:{port}"))
+        talk.begin()
+        assert watch(talk) == "here"
+        end(talk)
+        assert service.ended.wait(LIMIT_SECONDS)
+        server.stop(None).wait(LIMIT_SECONDS)
 
 
 def test_a_completed_subscription_tells_no_more(talk: Any, create: Create) -> None:

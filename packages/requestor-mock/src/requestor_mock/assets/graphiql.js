@@ -62,7 +62,11 @@ const examples = [
     variables: { id: paymentId },
   },
   {
-    query: `mutation CapturePayment($id: String!, $amount: String, $final: Boolean! = false) {
+    query: `mutation CapturePayment(
+  $id: String!
+  $amount: String
+  $final: Boolean! = false
+) {
   capturePayment(paymentId: $id, amount: $amount, final: $final) {
     payment { status amountCaptured amountCapturable amountVoided }
     operation { kind status amount }
@@ -92,7 +96,11 @@ const examples = [
     variables: { id: paymentId },
   },
   {
-    query: `mutation RefundPayment($id: String!, $amount: String, $reason: String! = "") {
+    query: `mutation RefundPayment(
+  $id: String!
+  $amount: String
+  $reason: String! = ""
+) {
   refundPayment(paymentId: $id, amount: $amount, reason: $reason) {
     payment { status amountRefunded amountRefundPending amountRefundable }
     refund { refundId amount status reason }
@@ -117,7 +125,11 @@ const examples = [
     variables: { id: "the refundId that RefundPayment gave" },
   },
   {
-    query: `query ListPayments($first: Int! = 10, $status: PaymentStatus, $after: String) {
+    query: `query ListPayments(
+  $first: Int! = 10
+  $status: PaymentStatus
+  $after: String
+) {
   payments(first: $first, status: $status, after: $after) {
     edges {
       node {
@@ -136,8 +148,16 @@ const examples = [
     variables: { first: 10 },
   },
   {
-    query: `subscription WatchPayments($customerId: String, $cursor: String, $fromBeginning: Boolean! = false) {
-  paymentEvents(customerId: $customerId, cursor: $cursor, fromBeginning: $fromBeginning) {
+    query: `subscription WatchPayments(
+  $customerId: String
+  $cursor: String
+  $fromBeginning: Boolean! = false
+) {
+  paymentEvents(
+    customerId: $customerId
+    cursor: $cursor
+    fromBeginning: $fromBeginning
+  ) {
     cursor
     event {
       type
