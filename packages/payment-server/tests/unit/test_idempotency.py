@@ -1,7 +1,7 @@
 """Keys, what a request means, and the answers that are kept with a key."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import combinations
 from typing import Any
 
@@ -113,6 +113,34 @@ def test_the_empty_action_means_process() -> None:
     assert fingerprint(step(action="", amount="")) == fingerprint(step(action="process", amount=""))
 
 
+@pytest.mark.parametrize(
+    ("process", "strict"),
+    [
+        (step(), commands.refund_payment(payment_id=AN_ID, amount="2.5")),
+        (step(action="cancel", amount=""), commands.cancel_payment(payment_id=AN_ID)),
+    ],
+    ids=["refund", "cancel"],
+)
+def test_process_means_the_same_as_the_call_that_it_forwards_to(
+    process: ProcessPayment, strict: ProcessPayment
+) -> None:
+    assert fingerprint(process) == fingerprint(strict)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        datetime(2027, 1, 1, tzinfo=UTC),
+        datetime(2027, 1, 1, 0, 0, 0, 999, tzinfo=UTC),
+        datetime(2027, 1, 1, 5, 30, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+    ],
+    ids=str,
+)
+def test_another_spelling_of_a_deadline_means_the_same(spelling: datetime) -> None:
+    expected = fingerprint(creation(expires_at=datetime(2027, 1, 1, tzinfo=UTC)))
+    assert fingerprint(creation(expires_at=spelling)) == expected
+
+
 def test_the_expected_version_is_no_part_of_the_meaning() -> None:
     assert fingerprint(step(expected_version=7)) == fingerprint(step())
 
@@ -131,6 +159,8 @@ CREATIONS = (
     creation(metadata={"order": "77"}),
     creation(metadata={"order": "north", "shop": "77"}),
     creation(metadata={"order": "77", "shop": "north", "gift": ""}),
+    creation(expires_at=datetime(2027, 1, 1, tzinfo=UTC)),
+    creation(expires_at=datetime(2027, 1, 1, 0, 0, 0, 1000, tzinfo=UTC)),
 )
 STEPS = (
     step(),
@@ -144,6 +174,13 @@ STEPS = (
     step(amount=""),
     step(action="process", amount="", payment_method="card"),
     step(action="process", amount="", payment_method="card_visa"),
+    commands.capture_payment(payment_id=AN_ID, amount="2.50"),
+    commands.capture_payment(payment_id=AN_ID, amount="2.50", final=True),
+    commands.capture_payment(payment_id=AN_ID),
+    commands.refund_payment(payment_id=AN_ID, amount="2.50", reason="torn"),
+    commands.refund_payment(payment_id=AN_ID, amount="2.50", reason="Torn"),
+    commands.complete_payment_action(payment_id=AN_ID),
+    commands.complete_payment_action(payment_id=AN_ID, result="torn"),
 )
 
 
@@ -209,6 +246,34 @@ def test_version_1_of_the_fingerprint_does_not_change(
     assert fingerprint(command).hex() == expected
 
 
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (
+            creation(expires_at=datetime(2027, 1, 1, tzinfo=UTC)),
+            "1caaa36055b8f6349c1dd47ddff0497f2152a9f1c786f257361f8ba1d86e4c1a",
+        ),
+        (
+            commands.capture_payment(payment_id=AN_ID, amount="2.50", final=True),
+            "ea6919a7944f45b1f271b6242038a20cd841d4f56fcfca43d1ee159380f4281e",
+        ),
+        (
+            commands.refund_payment(payment_id=AN_ID, amount="2.50", reason="torn"),
+            "afdbce7e04233215c45b1ec3a8d867814143a378344f8adf5a5ce456829da9f2",
+        ),
+        (
+            commands.complete_payment_action(payment_id=AN_ID, result="approved"),
+            "4da100e16f37e06497f2fd05d3f9e2c8359713d08e16320ccad4735f3ca9b114",
+        ),
+    ],
+    ids=["deadline", "final capture", "refund with a reason", "completion"],
+)
+def test_neither_do_fingerprints_of_what_can_be_said_since_the_second_release(
+    command: CreatePayment | ProcessPayment, expected: str
+) -> None:
+    assert fingerprint(command).hex() == expected
+
+
 DECLINE = Decline(
     code="insufficient_funds",
     advice=Advice.LATER,
@@ -249,6 +314,29 @@ def test_an_answer_without_an_operation_is_read_back(payment: Payment) -> None:
 
 def test_a_stored_answer_says_which_format_it_has(payment: Payment) -> None:
     assert msgspec.json.decode(encode_answer(Answer(payment)))["format_version"] == 1
+
+
+def test_an_answer_of_the_first_release_is_read(payment: Payment, operation: Operation) -> None:
+    """As it was stored before payments had challenges and deadlines."""
+    text = """{"format_version":1,"answer":{"payment":{
+      "payment_id":"019a206f-073f-73d0-bb2c-7581a22cc174","merchant_id":"default",
+      "customer_id":"cust123","payment_method":"card","capture_method":"automatic",
+      "description":"","metadata":{"order":"77"},"currency":"USD","exponent":2,
+      "amount_minor":1000,"status":"failed","authorized_minor":0,"captured_minor":0,
+      "capture_pending_minor":0,"voided_minor":0,"void_pending_minor":0,"refunded_minor":0,
+      "refund_pending_minor":0,"decline":{"code":"insufficient_funds","advice":"later",
+      "message":"Your card has insufficient funds.","network_code":"51",
+      "retry_after":"2026-12-01T00:00:00Z"},"attempts":1,"version":3,
+      "created_at":"2026-11-23T08:15:00Z","updated_at":"2026-11-23T08:15:00Z"},
+      "operation":{"operation_id":"019a206f-073f-73d0-bb2c-7581a22cc175",
+      "payment_id":"019a206f-073f-73d0-bb2c-7581a22cc174","merchant_id":"default",
+      "kind":"authorize","amount_minor":1000,"payment_method":"card","captures":true,
+      "status":"failed","decline":{"code":"insufficient_funds","advice":"later",
+      "message":"Your card has insufficient funds.","network_code":"51",
+      "retry_after":"2026-12-01T00:00:00Z"},"idempotency_key":"k",
+      "created_at":"2026-11-23T08:15:00Z","settled_at":"2026-11-23T08:15:00Z"}}}"""
+    failed = replace(payment, status=Status.FAILED, decline=DECLINE, attempts=1, version=3)
+    assert decode_answer(text) == Answer(failed, operation)
 
 
 def test_an_answer_of_a_format_to_come_is_refused(payment: Payment) -> None:

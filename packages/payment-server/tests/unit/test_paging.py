@@ -2,20 +2,29 @@
 
 import base64
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import permutations
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from payment_server.domain import commands
-from payment_server.domain.commands import ListPayments
+from payment_server.domain.commands import ListOfPayment, ListPayments
 from payment_server.domain.errors import InvalidRequest
-from payment_server.domain.paging import read_token, token_after
+from payment_server.domain.paging import (
+    Listing,
+    read_token,
+    token_after,
+    version_as_id,
+    version_of_id,
+)
 from payment_server.domain.payment import Status
 
 LAST = "019a206f-073f-73d0-bb2c-7581a22cc174"
+ANOTHER = "019a206f-073f-73d0-bb2c-7581a22cc175"
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 FILTERED: dict[str, Any] = {
     "customer_id": "cust123",
@@ -30,7 +39,13 @@ def a_list(**fields: Any) -> ListPayments:
     return commands.list_payments(**{"metadata": {}, **fields})
 
 
-def refusal(wish: ListPayments) -> str:
+def a_list_of(
+    what: Literal["refunds", "events"], payment_id: str = LAST, **fields: Any
+) -> ListOfPayment:
+    return commands.list_of_payment(what, payment_id=payment_id, **fields)
+
+
+def refusal(wish: Listing) -> str:
     with pytest.raises(InvalidRequest) as caught:
         read_token(wish)
     assert [each.field for each in caught.value.violations] == ["page_token"]
@@ -90,6 +105,40 @@ def test_the_filters_may_not_change_from_page_to_page(changed: dict[str, Any]) -
     assert refusal(a_list(**{**FILTERED, **changed}, page_token=token)) == (
         "belongs to a list with other filters"
     )
+
+
+@pytest.mark.parametrize("what", ["refunds", "events"])
+def test_a_list_of_a_payment_has_tokens_too(what: Literal["refunds", "events"]) -> None:
+    token = token_after(a_list_of(what, page_size=1), LAST)
+    assert read_token(a_list_of(what, page_size=7, page_token=token)) == LAST
+
+
+LISTS: dict[str, Callable[[str], Listing]] = {
+    "payments": lambda token: a_list(page_token=token),
+    "refunds": lambda token: a_list_of("refunds", page_token=token),
+    "events": lambda token: a_list_of("events", page_token=token),
+    "refunds of another": lambda token: a_list_of("refunds", ANOTHER, page_token=token),
+    "events of another": lambda token: a_list_of("events", ANOTHER, page_token=token),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), [*permutations(LISTS, 2)])
+def test_the_token_of_one_list_is_none_of_another(one: str, other: str) -> None:
+    token = token_after(LISTS[one](""), LAST)
+    assert refusal(LISTS[other](token)) == "belongs to a list with other filters"
+
+
+@given(version=st.integers(1, 2**63 - 1))
+def test_a_version_goes_into_a_token_and_comes_back(version: int) -> None:
+    wish = a_list_of("events")
+    token = token_after(wish, version_as_id(version))
+    last = read_token(a_list_of("events", page_token=token))
+    assert last is not None
+    assert version_of_id(last) == version
+
+
+def test_a_version_that_no_event_can_have_is_one_that_the_database_can_compare() -> None:
+    assert version_of_id("ffffffff-ffff-ffff-ffff-ffffffffffff") == 2**63 - 1
 
 
 FOREIGN = {

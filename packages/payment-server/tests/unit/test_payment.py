@@ -6,16 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from unit.steps import ask
 
 from payment_server.domain.payment import (
     ALLOWED_ACTIONS,
+    AMOUNTS,
     ATTEMPTS_LIMIT,
     REFUSALS,
+    TRANSITIONS,
     YES,
     Action,
+    EventType,
     Payment,
     Status,
     agrees,
+    status_after,
 )
 
 ATTEMPT = ("process", "authorize", "cancel")
@@ -59,6 +64,19 @@ def test_allowed_is_what_is_not_refused(status: Status) -> None:
     ("status", "action", "reason"),
     [
         ("created", "refund", "NOT_CAPTURED"),
+        ("created", "capture", "NOT_AUTHORIZED"),
+        ("created", "complete", "ACTION_NOT_REQUIRED"),
+        ("failed", "capture", "NOT_AUTHORIZED"),
+        ("failed", "complete", "ACTION_NOT_REQUIRED"),
+        ("requires_action", "capture", "PAYMENT_REQUIRES_ACTION"),
+        ("processing", "complete", "PAYMENT_PROCESSING"),
+        ("authorized", "complete", "ALREADY_AUTHORIZED"),
+        ("partially_captured", "complete", "ALREADY_AUTHORIZED"),
+        ("captured", "complete", "ALREADY_CAPTURED"),
+        ("partially_refunded", "complete", "ALREADY_CAPTURED"),
+        ("refunded", "complete", "ALREADY_REFUNDED"),
+        ("canceled", "complete", "PAYMENT_CANCELED"),
+        ("expired", "complete", "PAYMENT_EXPIRED"),
         ("requires_action", "process", "PAYMENT_REQUIRES_ACTION"),
         ("processing", "cancel", "PAYMENT_PROCESSING"),
         ("processing", "refund", "PAYMENT_PROCESSING"),
@@ -132,37 +150,135 @@ def test_refundable_is_what_is_captured_and_neither_given_back_nor_on_its_way(
     assert changed.refundable_minor == captured - refunded - refunding
 
 
-@pytest.mark.parametrize(
-    ("authorized", "captured", "voided", "refunded", "status"),
-    [
-        (1000, 0, 0, 0, "authorized"),
-        (1000, 400, 0, 0, "partially_captured"),
-        (1000, 400, 100, 0, "partially_captured"),
-        (1000, 1000, 0, 0, "captured"),
-        (1000, 400, 600, 0, "captured"),
-        (1000, 0, 1000, 0, "canceled"),
-        (1000, 1000, 0, 1, "partially_refunded"),
-        (1000, 400, 600, 399, "partially_refunded"),
-        (1000, 1000, 0, 1000, "refunded"),
-        (1000, 400, 600, 400, "refunded"),
-    ],
-)
-def test_amounts_mean_a_status(
-    payment: Payment, authorized: int, captured: int, voided: int, refunded: int, status: str
+MEANINGS = [
+    # authorized, captured, voided, refunded, and the statuses of such a payment
+    ((0, 0, 0, 0), "created requires_action processing failed canceled expired"),
+    ((1000, 0, 0, 0), "authorized"),
+    ((1000, 400, 0, 0), "partially_captured"),
+    ((1000, 400, 100, 0), "partially_captured"),
+    ((1000, 1000, 0, 0), "captured"),
+    ((1000, 400, 600, 0), "captured"),
+    ((1000, 0, 1000, 0), "canceled expired"),
+    ((1000, 1000, 0, 1), "partially_refunded"),
+    ((1000, 400, 600, 399), "partially_refunded"),
+    ((1000, 1000, 0, 1000), "refunded"),
+    ((1000, 400, 600, 400), "refunded"),
+    ((1000, 400, 0, 100), ""),
+]
+
+
+@pytest.mark.parametrize(("amounts", "statuses"), MEANINGS, ids=str)
+def test_amounts_mean_certain_statuses(
+    payment: Payment, amounts: tuple[int, int, int, int], statuses: str
 ) -> None:
-    changed = replace(
+    changed = with_amounts(payment, *amounts)
+    assert {status for status in Status if agrees(changed, status)} == set(statuses.split())
+
+
+def test_what_is_only_reserved_says_nothing_of_the_status(payment: Payment) -> None:
+    reserved = replace(payment, authorized_minor=1000, capture_pending_minor=1000)
+    assert agrees(reserved, Status.AUTHORIZED)
+
+
+def test_every_status_says_what_its_amounts_are() -> None:
+    assert AMOUNTS.keys() == set(Status)
+
+
+def with_amounts(
+    payment: Payment, authorized: int, captured: int, voided: int, refunded: int
+) -> Payment:
+    return replace(
         payment,
         authorized_minor=authorized,
         captured_minor=captured,
         voided_minor=voided,
         refunded_minor=refunded,
     )
-    assert agrees(changed, Status(status))
 
 
-def test_what_is_only_reserved_does_not_change_the_status(payment: Payment) -> None:
-    reserved = replace(payment, authorized_minor=1000, capture_pending_minor=1000)
-    assert agrees(reserved, Status.AUTHORIZED)
+@pytest.mark.parametrize(
+    ("status", "event", "amounts", "target"),
+    [
+        ("processing", EventType.AUTHORIZED, (1000, 0, 0, 0), "authorized"),
+        ("refunded", EventType.REFUND_REVERSED, (1000, 1000, 0, 0), "captured"),
+        ("refunded", EventType.REFUND_REVERSED, (1000, 1000, 0, 1), "partially_refunded"),
+        ("authorized", EventType.CAPTURE_FAILED, (1000, 0, 0, 0), "authorized"),
+        ("partially_captured", EventType.CAPTURE_CLOSED, (1000, 400, 600, 0), "captured"),
+    ],
+)
+def test_an_event_leads_to_the_status_that_the_amounts_have(
+    payment: Payment,
+    status: str,
+    event: EventType,
+    amounts: tuple[int, int, int, int],
+    target: str,
+) -> None:
+    moved = with_amounts(replace(payment, status=Status(status)), *amounts)
+    assert status_after(moved, event) == target
+
+
+def test_an_event_with_amounts_of_another_is_a_bug_that_is_told(payment: Payment) -> None:
+    held = with_amounts(replace(payment, status=Status.PROCESSING), 1000, 0, 0, 0)
+    with pytest.raises(ValueError, match="captured"):
+        status_after(held, EventType.CAPTURED)
+
+
+def test_an_event_of_another_status_is_a_bug_that_is_told(payment: Payment) -> None:
+    with pytest.raises(KeyError):
+        status_after(payment, EventType.CAPTURED)
+
+
+ENDS = {Status.REFUNDED, Status.CANCELED, Status.EXPIRED}
+
+
+def test_what_is_over_stays_so_but_for_a_refund_that_fails_late() -> None:
+    left = {(status, event) for status, event in TRANSITIONS if status in ENDS}
+    assert left == {(Status.REFUNDED, EventType.REFUND_REVERSED)}
+
+
+def test_every_event_but_the_first_happens_in_some_status() -> None:
+    assert {event for _, event in TRANSITIONS} == set(EventType) - {
+        EventType.CREATED,
+        EventType.IMPORTED,
+    }
+
+
+def test_every_status_but_the_first_can_be_reached() -> None:
+    reached = {target for targets in TRANSITIONS.values() for target in targets}
+    assert reached >= set(Status) - {Status.CREATED}
+    assert (Status.CREATED, EventType.CREATED) not in TRANSITIONS
+
+
+@pytest.mark.parametrize(
+    ("fixture", "action", "fields", "allowed"),
+    [
+        ("authorized", "CapturePayment", {"amount": "4"}, ["capture"]),
+        ("authorized", "CapturePayment", {}, []),
+        ("authorized", "CapturePayment", {"amount": "4", "final": True}, []),
+        ("authorized", "CancelPayment", {}, []),
+        ("partially_captured", "CapturePayment", {"amount": "1"}, ["capture"]),
+        ("captured", "RefundPayment", {"amount": "4"}, ["refund"]),
+        ("captured", "RefundPayment", {}, []),
+    ],
+)
+def test_what_has_to_wait_is_not_allowed_meanwhile(
+    fixture: str,
+    action: str,
+    fields: dict[str, Any],
+    allowed: list[str],
+    request: pytest.FixtureRequest,
+) -> None:
+    busy = ask(request.getfixturevalue(fixture), action, **fields).payment
+    assert list(busy.allowed_actions) == allowed
+
+
+def test_only_a_hold_has_an_end_that_is_told_as_one(
+    authorized: Payment, partially_captured: Payment, challenged: Payment, captured: Payment
+) -> None:
+    assert authorized.authorization_expires_at == authorized.lapses_at
+    assert partially_captured.authorization_expires_at == partially_captured.lapses_at
+    assert challenged.authorization_expires_at is None
+    assert captured.authorization_expires_at is None
 
 
 @pytest.mark.parametrize(("exponent", "text"), [(0, "1000"), (2, "10.00"), (3, "1.000")])
