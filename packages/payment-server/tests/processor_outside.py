@@ -115,6 +115,7 @@ class OutsideProcess:
         self._socket = folder / "socket"
         self._settle_seconds = settle_seconds
         self._process: asyncio.subprocess.Process | None = None
+        self._starting = asyncio.Lock()
         self.adapter = ProcessorOutside(self._socket)
 
     @property
@@ -124,24 +125,26 @@ class OutsideProcess:
     async def start(self) -> None:
         """Returns when it answers."""
         arguments = (self._journal, self._socket, str(self._settle_seconds))
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-S", PROGRAM, *arguments),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert self._process.stdout is not None
-        async with asyncio.timeout(START_LIMIT_SECONDS):
+        async with self._starting, asyncio.timeout(START_LIMIT_SECONDS):
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-S", PROGRAM, *arguments),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+            )
+            assert self._process.stdout is not None
             line = await self._process.stdout.readline()
         assert line == b"ready\n", "the processor's process did not start"
 
     async def killed(self) -> None:
         """Returns when it is dead, by a SIGKILL of ours or of its own."""
-        assert self._process is not None
-        if self._process.returncode is None:
+        async with self._starting:
+            process = self._process
+        assert process is not None
+        if process.returncode is None:
             # Not the handle's own kill(), which may collect the exit code before asyncio does.
             with suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGKILL)
-        assert await self._process.wait() == -signal.SIGKILL
+                os.kill(process.pid, signal.SIGKILL)
+        assert await process.wait() == -signal.SIGKILL
 
     async def ended(self) -> None:
         """Waits for its death, whoever is to blame."""

@@ -160,7 +160,8 @@ async def world() -> AsyncIterator[World]:
         keeping = asyncio.create_task(found.keep_processor())
         yield found
         keeping.cancel()
-        await asyncio.wait({keeping})
+        with suppress(asyncio.CancelledError):
+            await keeping
 
 
 async def check(world: World, servers: Servers, payment_id: str) -> None:
