@@ -1,4 +1,4 @@
-"""The command line: dev, serve, migrate, doctor, healthcheck, config, version."""
+"""The command line: dev, serve, migrate, verify, doctor, healthcheck, config, version."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -18,11 +19,15 @@ from payment_server.settings import Settings, SettingsInvalid, read_settings
 
 if TYPE_CHECKING:
     from payment_server.app import Plan
+    from payment_server.store.audit import Finding
 
 DEV_GRACE_SECONDS: Final = 0.5  # a developer who pressed Ctrl-C does not want to wait
 SERVE_GRACE_SECONDS: Final = 10.0  # twice as long as a processor may take
 EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 HEALTHCHECK_LIMIT_SECONDS: Final = 3.0  # longer than the service itself waits for its database
+
+CANNOT_LOOK: Final = 2
+"""`verify`'s exit code where it found nothing out; what it did find out is 0 or 1."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -139,6 +144,60 @@ def migrate() -> None:
 
 
 @cli.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Of the embedded PostgreSQL, whether or not `dev` runs on it.",
+)
+def verify(data_dir: Path | None) -> None:
+    """Prove that what is stored adds up, from ledger, operations and events.
+
+    Exit code 0: everything does; 1: something does not; 2: it could not be looked at.
+    """
+    from payment_server.domain.errors import PaymentServiceError
+    from payment_server.store.embedded import EmbeddedPostgresError
+    from payment_server.store.schema import SchemaError
+
+    try:
+        settings = read_settings(os.environ)
+        if settings.database_url is not None and data_dir is not None:
+            _fail("DATABASE_URL is set, so --data-dir has no meaning", CANNOT_LOOK)
+        findings = asyncio.run(_findings(settings, data_dir or settings.data_dir))
+    except (SettingsInvalid, EmbeddedPostgresError, SchemaError, PaymentServiceError) as error:
+        _fail(f"cannot verify: {error}", CANNOT_LOOK)
+    except OSError as error:  # the files with the passwords
+        _fail(f"cannot verify: {error.filename}: {error.strerror}", CANNOT_LOOK)
+    except KeyboardInterrupt:
+        _fail("verified only in part", CANNOT_LOOK)
+    total = sum(each.total for each in findings)
+    failed = sum(bool(each.failed) for each in findings)
+    click.echo(f"checks {len(findings)}, differences {total}, checks that failed {failed}")
+    sys.exit(1 if total else CANNOT_LOOK if failed else 0)
+
+
+async def _findings(settings: Settings, data_dir: Path) -> "list[Finding]":
+    """Makes every check and prints what it finds, one after the other."""
+    from payment_server.store.audit import audit
+    from payment_server.store.embedded import SERVICE_ROLE, visited
+
+    findings: list[Finding] = []
+
+    def tell(finding: "Finding") -> None:
+        findings.append(finding)
+        for line in finding.lines():
+            click.echo(line)
+
+    async with AsyncExitStack() as stack:
+        url = settings.database_url
+        if url is None:
+            visit = visited(data_dir, binaries=settings.postgres_binaries)
+            url = (await stack.enter_async_context(visit)).url(SERVICE_ROLE)
+        counts = await audit(url, tell)
+    click.echo("rows: " + ", ".join(f"{table} {count}" for table, count in counts.items()))
+    return findings
+
+
+@cli.command()
 def doctor() -> None:
     """Check the settings, the database and Redis, and say what is wrong."""
     from payment_server.doctor import examine
@@ -213,7 +272,7 @@ def _set_up_logging(settings: Settings) -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it tells of its start in five lines
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, exit_code: int = 1) -> NoReturn:
     for line in message.splitlines():
         click.echo(f"payment-server: {line}", err=True)
-    sys.exit(1)
+    sys.exit(exit_code)

@@ -5,7 +5,7 @@ seen by the other. It changes nothing, and holds neither locks nor a transaction
 service may go on meanwhile. One snapshot is looked at, and only PostgreSQL needs the memory.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import asyncpg
@@ -48,6 +48,17 @@ class Finding(msgspec.Struct, frozen=True):
     shown: tuple[Difference, ...] = ()
     failed: str = ""
 
+    def lines(self) -> Iterator[str]:
+        """The finding in words: the check, and below it each difference that is shown."""
+        count = f"{self.total} difference{'s' if self.total > 1 else ''}"
+        verdict = count if self.total else self.failed or "ok"
+        yield f"{verdict:<16} {self.check.name}: {self.check.sentence}"
+        for each in self.shown:
+            place = " ".join(filter(None, (each.merchant_id, each.payment_id)))
+            yield f"    {place or 'all'}: {each.what}"
+        if self.total > len(self.shown):
+            yield f"    and {self.total - len(self.shown)} more"
+
 
 async def audit(url: str, on_finding: Callable[[Finding], None]) -> Mapping[str, int]:
     """Makes every check and tells what it has found; returns how many rows each table has.
@@ -64,7 +75,7 @@ async def audit(url: str, on_finding: Callable[[Finding], None]) -> Mapping[str,
             await connection.execute("SET statement_timeout = 0")
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 for check in CHECKS:
-                    on_finding(await _made(connection, check))
+                    on_finding(await made(connection, check))
                 return await _counted(connection)
         finally:
             connection.terminate()
@@ -73,16 +84,8 @@ async def audit(url: str, on_finding: Callable[[Finding], None]) -> Mapping[str,
         raise DatabaseUnavailable(f"the database went away meanwhile ({kind})") from error
 
 
-def _found_by(check: Check) -> str:
-    return f"""
-WITH found AS MATERIALIZED ({check.sql})
-SELECT merchant_id, payment_id::text, difference, (SELECT count(*) FROM found) AS total
-FROM found ORDER BY merchant_id, payment_id, difference LIMIT $1
-"""
-
-
-async def _made(connection: Connection, check: Check) -> Finding:
-    """A check that stumbles over what cannot even be read is told as such; the others go on."""
+async def made(connection: Connection, check: Check) -> Finding:
+    """Makes one check. Where it stumbles over what cannot even be read, the finding says so."""
     try:
         async with connection.transaction():
             statement = connection.fetch(_found_by(check), SHOWN_LIMIT)
@@ -93,6 +96,14 @@ async def _made(connection: Connection, check: Check) -> Finding:
         Difference(each["merchant_id"], each["payment_id"], each["difference"]) for each in rows
     )
     return Finding(check, rows[0]["total"] if rows else 0, shown)
+
+
+def _found_by(check: Check) -> str:
+    return f"""
+WITH found AS MATERIALIZED ({check.sql})
+SELECT merchant_id, payment_id::text, difference, (SELECT count(*) FROM found) AS total
+FROM found ORDER BY merchant_id, payment_id, difference LIMIT $1
+"""
 
 
 async def _counted(connection: Connection) -> Mapping[str, int]:

@@ -14,6 +14,7 @@ from payment_server.store.embedded.cluster import (
 from payment_server.store.embedded.errors import (
     BinariesMissing,
     DataDirectoryInUse,
+    DataDirectoryMissing,
     DataDirectoryVersionMismatch,
     EmbeddedPostgresError,
     KeepsCrashing,
@@ -21,6 +22,7 @@ from payment_server.store.embedded.errors import (
     StartFailed,
 )
 from payment_server.store.embedded.server import EmbeddedPostgres
+from payment_server.store.embedded.visit import visited
 
 __all__ = [
     "DATABASE",
@@ -29,10 +31,12 @@ __all__ = [
     "SUPERUSER",
     "BinariesMissing",
     "DataDirectoryInUse",
+    "DataDirectoryMissing",
     "DataDirectoryVersionMismatch",
     "EmbeddedPostgres",
     "EmbeddedPostgresError",
     "KeepsCrashing",
     "NoUnprivilegedUser",
     "StartFailed",
+    "visited",
 ]

@@ -3,6 +3,7 @@
 EmbeddedPostgresError
 ├── BinariesMissing               no PostgreSQL programs where they were looked for
 ├── DataDirectoryInUse            another process has the data
+├── DataDirectoryMissing          there is no data to be looked at
 ├── DataDirectoryVersionMismatch  the data belongs to another major version
 ├── NoUnprivilegedUser            we are root and found nobody else to run PostgreSQL as
 ├── StartFailed                   a program of PostgreSQL ended early, late or badly
@@ -38,6 +39,14 @@ class DataDirectoryInUse(EmbeddedPostgresError):
         super().__init__(
             f"{path} is in use by {holder}; stop that first, or choose another data directory"
         )
+
+
+class DataDirectoryMissing(EmbeddedPostgresError):
+    """Nothing was ever stored under `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path} holds no data; name another data directory")
 
 
 class DataDirectoryVersionMismatch(EmbeddedPostgresError):
