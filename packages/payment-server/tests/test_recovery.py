@@ -3,33 +3,42 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import grpc
 import pytest
-from service_under_test import Servers, Start, until
+from processor_outside import ProcessorOutside, outside_process
+from service_under_test import Servers, Start, refusal, until
 
 from payment.v1 import payment_pb2 as pb
-from payment_server import payments as use_cases
+from payment_server.domain.errors import ProcessorUnreachable
 from payment_server.domain.operation import APPROVED, Operation, Verdict
 from payment_server.domain.payment import Payment
-from payment_server.store import payments as store
+from payment_server.store import changes
 from payment_server.store.database import Database
 
+QUICK = {"PAYMENT_PROCESSOR_TIMEOUT_MS": "300"}
+"""A processor's limit, and a lease of twice that, which a test can wait for."""
 
-class Outside:
-    """A processor that keeps a journal as real ones do: an operation asked twice counts once."""
+
+class Gated:
+    """A processor that a test can stop before or after an effect; the same operation has one."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
         self.journal: dict[str, Verdict] = {}
         self.before: Callable[[], Awaitable[None]] | None = None
         self.after: Callable[[], Awaitable[None]] | None = None
+        self.is_away = False
 
     def tokenize(self, payment_method: str) -> str:
         return payment_method
 
+    def read_result(self, result: str) -> str:
+        return result
+
     async def _effect(self, payment: Payment, operation: Operation) -> Verdict:
+        if self.is_away:
+            raise ProcessorUnreachable("the processor is away")
         self.asked[operation.operation_id] += 1
         if self.before is not None:
             await self.before()
@@ -38,9 +47,11 @@ class Outside:
             await self.after()
         return self.journal[operation.operation_id]
 
-    authorize = capture = cancel = refund = _effect
+    authorize = complete = capture = cancel = refund = _effect
 
     async def look_up(self, payment: Payment, operation: Operation) -> Verdict | None:
+        if self.is_away:
+            raise ProcessorUnreachable("the processor is away")
         return self.journal.get(operation.operation_id)
 
 
@@ -58,75 +69,37 @@ async def until_status(servers: Servers, payment_id: str, status: str) -> pb.Pay
     return (await servers.stub.GetPayment(request)).payment
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits of the processor and of a lease that a test can wait for."""
-    monkeypatch.setattr(use_cases, "PROCESSOR_LIMIT_SECONDS", 0.3)
-    monkeypatch.setattr(use_cases, "LEASE_SECONDS", 0.5)
-    monkeypatch.setattr("payment_server.workers.LEASE_SECONDS", 0.5)
-
-
-async def crash_between(servers: Servers, payment_id: str, key: str) -> None:
-    """Begins a call and gives it up while the processor hangs, as a killed server would."""
-    call = asyncio.ensure_future(servers.process(payment_id, idempotency_key=key))
-    await until_status(servers, payment_id, "processing")
-    call.cancel()
-    with suppress(asyncio.CancelledError):
-        await call
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("point", ["before", "after"])
-async def test_a_crash_around_the_call_is_finished_with_one_effect(
-    start: Start, point: str
-) -> None:
-    outside = Outside()
-    setattr(outside, point, never)
-    async with start(outside) as servers:
-        created = await servers.created()
-        await crash_between(servers, created.payment_id, "k")
-    setattr(outside, point, None)
-    async with start(outside) as servers:
-        payment = await until_status(servers, created.payment_id, "captured")
-        answer = await servers.process(created.payment_id, idempotency_key="k")
-    assert payment.amount_captured == "10.00"
-    assert len(outside.journal) == 1
-    assert (answer.status, answer.operation.operation_id) == ("captured", *outside.journal)
-
-
-@pytest.mark.usefixtures("quick")
 async def test_a_processor_that_hangs_leaves_a_truthful_pending_answer(start: Start) -> None:
-    outside = Outside()
-    outside.after = never
-    async with start(outside) as servers:
+    processor = Gated()
+    processor.after = never
+    async with start(processor, **QUICK) as servers:
         created = await servers.created()
         answer = await servers.process(created.payment_id)
         assert answer.status == "processing"
         assert answer.operation.status == pb.OPERATION_STATUS_PENDING
         await until_status(servers, created.payment_id, "captured")
-    assert len(outside.journal) == 1
+    assert len(processor.journal) == 1
 
 
-@pytest.mark.usefixtures("quick")
 async def test_a_pending_outcome_is_202_on_http(start: Start) -> None:
-    outside = Outside()
-    outside.after = never
-    async with start(outside) as servers:
+    processor = Gated()
+    processor.after = never
+    async with start(processor, **QUICK) as servers:
         created = await servers.created()
         reply = await servers.http.post(f"/v1/payments/{created.payment_id}/process")
     assert (reply.status_code, reply.json()["operation"]["status"]) == (202, "pending")
 
 
 async def test_a_caller_that_goes_away_loses_nothing(start: Start) -> None:
-    outside = Outside()
+    processor = Gated()
     reached, go_on = asyncio.Event(), asyncio.Event()
 
     async def gate() -> None:
         reached.set()
         await go_on.wait()
 
-    outside.before = gate
-    async with start(outside) as servers:
+    processor.before = gate
+    async with start(processor) as servers:
         created = await servers.created()
         call = asyncio.ensure_future(servers.process(created.payment_id, idempotency_key="k"))
         await reached.wait()
@@ -135,19 +108,19 @@ async def test_a_caller_that_goes_away_loses_nothing(start: Start) -> None:
         await until_status(servers, created.payment_id, "captured")
         answer = await servers.process(created.payment_id, idempotency_key="k")
     assert answer.status == "captured"
-    assert sum(outside.asked.values()) == 1
+    assert sum(processor.asked.values()) == 1
 
 
 async def test_a_twin_waits_for_the_first_ones_outcome(start: Start) -> None:
-    outside = Outside()
+    processor = Gated()
     reached, go_on = asyncio.Event(), asyncio.Event()
 
     async def gate() -> None:
         reached.set()
         await go_on.wait()
 
-    outside.before = gate
-    async with start(outside) as servers:
+    processor.before = gate
+    async with start(processor) as servers:
         created = await servers.created()
         first = asyncio.ensure_future(servers.process(created.payment_id, idempotency_key="k"))
         await reached.wait()
@@ -156,15 +129,15 @@ async def test_a_twin_waits_for_the_first_ones_outcome(start: Start) -> None:
         assert not twin.done()
         go_on.set()
         assert await first == await twin
-    assert sum(outside.asked.values()) == 1
+    assert sum(processor.asked.values()) == 1
 
 
 async def test_a_twin_with_a_deadline_is_told_that_the_outcome_is_outstanding(
     start: Start,
 ) -> None:
-    outside = Outside()
-    outside.before = never
-    async with start(outside) as servers:
+    processor = Gated()
+    processor.before = never
+    async with start(processor, **QUICK) as servers:
         created = await servers.created()
         first = asyncio.ensure_future(servers.process(created.payment_id, idempotency_key="k"))
         await until_status(servers, created.payment_id, "processing")
@@ -177,9 +150,9 @@ async def test_a_twin_with_a_deadline_is_told_that_the_outcome_is_outstanding(
 async def test_everything_but_a_read_waits_while_an_authorization_is_under_way(
     start: Start,
 ) -> None:
-    outside = Outside()
-    outside.before = never
-    async with start(outside) as servers:
+    processor = Gated()
+    processor.before = never
+    async with start(processor, **QUICK) as servers:
         created = await servers.created()
         first = asyncio.ensure_future(servers.process(created.payment_id))
         await until_status(servers, created.payment_id, "processing")
@@ -193,11 +166,11 @@ async def test_an_operation_is_claimed_when_its_lease_is_over_and_by_one_only(
     start: Start, database: Database
 ) -> None:
     async def claimed() -> int:
-        return len(await store.claim_unfinished(database, lease_seconds=60, limit=10))
+        return len(await changes.claim_due(database, lease_seconds=60, limit=10))
 
-    outside = Outside()
-    outside.before = never
-    async with start(outside) as servers:
+    processor = Gated()
+    processor.before = never
+    async with start(processor) as servers:
         created = await servers.created()
         call = asyncio.ensure_future(servers.process(created.payment_id))
         await until_status(servers, created.payment_id, "processing")
@@ -210,9 +183,9 @@ async def test_an_operation_is_claimed_when_its_lease_is_over_and_by_one_only(
 async def test_no_merchant_starves_behind_anothers_pending_operations(
     start: Start, database: Database
 ) -> None:
-    outside = Outside()
-    outside.before = never
-    async with start(outside) as servers:
+    processor = Gated()
+    processor.before = never
+    async with start(processor) as servers:
         calls = []
         for merchant in ("a", "a", "a", "z"):
             metadata = (("x-merchant-id", merchant),)
@@ -228,10 +201,94 @@ async def test_no_merchant_starves_behind_anothers_pending_operations(
     )
     claimed = []
     for _ in calls:
-        claimed += await store.claim_unfinished(database, lease_seconds=0, limit=1)
+        claimed += await changes.claim_due(database, lease_seconds=0, limit=1)
     assert {each.merchant_id for each in claimed} == {"a", "z"}
 
 
 async def all_pending(database: Database, count: int) -> bool:
     rows = await database.read("SELECT count(*) FROM operations WHERE status = 'pending'")
     return bool(rows[0][0] == count)
+
+
+async def test_whoever_has_a_key_hears_of_an_unreachable_processor_and_asks_again(
+    start: Start,
+) -> None:
+    processor = Gated()
+    processor.is_away = True
+    async with start(processor, **QUICK) as servers:
+        created = await servers.created()
+        refused = await refusal(servers.process(created.payment_id, idempotency_key="k"))
+        assert (refused.code, refused.reason) == (
+            *(grpc.StatusCode.UNAVAILABLE, "PROCESSOR_UNREACHABLE"),
+        )
+        processor.is_away = False
+        answer = await servers.process(created.payment_id, idempotency_key="k")
+    assert (answer.status, answer.operation.operation_id) == ("captured", *processor.journal)
+
+
+async def test_whoever_has_no_key_is_told_that_an_unreachable_processors_outcome_is_pending(
+    start: Start,
+) -> None:
+    processor = Gated()
+    processor.is_away = True
+    async with start(processor, **QUICK) as servers:
+        created = await servers.created()
+        answer = await servers.process(created.payment_id)
+        assert answer.operation.status == pb.OPERATION_STATUS_PENDING
+        processor.is_away = False
+        await until_status(servers, created.payment_id, "captured")
+    assert list(processor.journal) == [answer.operation.operation_id]
+
+
+async def test_a_pending_refund_outlives_the_server(start: Start) -> None:
+    async with start() as servers:
+        created = await servers.created(payment_method="card_refund_pending")
+        await servers.process(created.payment_id)
+        answer = await servers.process(created.payment_id, "refund", amount="4.00")
+        assert answer.payment.amount_refund_pending == "4.00"
+    async with start(PAYMENT_SANDBOX_SETTLE_MS="0") as servers:
+        payment = await until_status(servers, created.payment_id, "partially_refunded")
+    assert (payment.amount_refunded, payment.amount_refund_pending) == ("4.00", "0.00")
+
+
+async def test_a_refund_that_may_still_fail_is_looked_up_by_whatever_server_there_is(
+    start: Start,
+) -> None:
+    async with start(PAYMENT_SANDBOX_SETTLE_MS="1500") as servers:
+        created = await servers.created(payment_method="card_refund_late_fail")
+        await servers.process(created.payment_id)
+        answer = await servers.process(created.payment_id, "refund")
+        assert answer.status == "refunded"
+    async with start(PAYMENT_SANDBOX_SETTLE_MS="1500") as servers:
+        payment = await until_status(servers, created.payment_id, "captured")
+    assert (payment.amount_refunded, payment.amount_refundable) == ("0.00", "10.00")
+
+
+class Watched(ProcessorOutside):
+    """Counts the look-ups."""
+
+    look_ups = 0
+
+    async def look_up(self, payment: Payment, operation: Operation) -> Verdict | None:
+        self.look_ups += 1
+        return await super().look_up(payment, operation)
+
+
+async def test_a_refund_that_may_still_fail_is_looked_up_until_the_processor_answers(
+    start: Start,
+) -> None:
+    async with outside_process(settle_seconds=0.3) as outside:
+        processor = Watched(outside.socket)
+        async with start(processor, **QUICK) as servers:
+            created = await servers.created(payment_method="card_refund_late_fail")
+            await servers.process(created.payment_id)
+            await servers.process(created.payment_id, "refund")
+            await outside.killed()
+            looked_up = processor.look_ups
+
+            async def was_looked_up_in_vain() -> bool:
+                return processor.look_ups > looked_up + 1
+
+            await until(was_looked_up_in_vain)
+            await outside.start()
+            await until_status(servers, created.payment_id, "captured")
