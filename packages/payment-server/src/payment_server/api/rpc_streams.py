@@ -5,8 +5,8 @@ ends by an error, told as those of calls are; a reader that stalls cannot hold i
 """
 
 import asyncio
-from contextlib import aclosing, suppress
-from typing import Any, Final
+from contextlib import aclosing
+from typing import Any
 
 import grpc
 
@@ -15,10 +15,6 @@ from payment_server.api.rpc import Call, Context, call_of, parsed, refuse
 from payment_server.api.wire import event_message, watch_command
 from payment_server.domain.errors import WatcherTooSlow
 from payment_server.watching import TAKE_LIMIT_SECONDS, Watched, Watching
-
-LAST_WORD_LIMIT_SECONDS: Final = 30.0
-"""How long a stream's status may wait behind what a stalled reader has not taken. By then nothing
-but the connection's buffer is held."""
 
 
 def stream_handlers(watching: Watching) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
@@ -31,9 +27,9 @@ def stream_handlers(watching: Watching) -> "dict[str, grpc.RpcMethodHandler[Any,
         except grpc.aio.BaseError:
             pass  # nobody is there to be told: the caller has left, or the server has stopped
         except Exception as error:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LAST_WORD_LIMIT_SECONDS):
-                    await refuse(context, call, error)
+            # Behind what a stalled reader left it waits in gRPC, until the reader goes on or its
+            # connection ends; of ours nothing is held by then.
+            await refuse(context, call, error)
 
     return {"WatchPayments": grpc.unary_stream_rpc_method_handler(watch_payments)}
 
