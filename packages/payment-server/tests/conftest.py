@@ -4,21 +4,17 @@ TEST_DATABASE_URL names a superuser of another server to use instead of the embe
 """
 
 import os
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
+from databases import copy_of, name_of
 from service_under_test import Servers, Start, running
 
 from payment_server.processors import Processor
 from payment_server.store import schema
 from payment_server.store.database import Database
 from payment_server.store.embedded import SUPERUSER, EmbeddedPostgres
-
-TEMPLATE = "payment_template"
 
 
 @pytest.fixture(scope="session")
@@ -39,20 +35,16 @@ async def superuser_url() -> AsyncIterator[str]:
 @pytest.fixture(scope="session")
 async def template(superuser_url: str) -> AsyncIterator[str]:
     """The name of a database with the schema and no rows."""
-    name = f"{TEMPLATE}_{secrets.token_hex(4)}"
-    await _execute(superuser_url, f"CREATE DATABASE {name}")
-    await schema.migrate(_with_database(superuser_url, name))
-    yield name
-    await _execute(superuser_url, f"DROP DATABASE {name} WITH (FORCE)")
+    async with copy_of(superuser_url, "template0") as url:
+        await schema.migrate(url)
+        yield name_of(url)
 
 
 @pytest.fixture
 async def database_url(superuser_url: str, template: str) -> AsyncIterator[str]:
-    """A fresh copy of the template, which takes some milliseconds."""
-    name = f"test_{secrets.token_hex(6)}"
-    await _execute(superuser_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    yield _with_database(superuser_url, name)
-    await _execute(superuser_url, f"DROP DATABASE {name} WITH (FORCE)")
+    """A database with the schema and no rows."""
+    async with copy_of(superuser_url, template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -78,15 +70,3 @@ def start(database_url: str) -> Start:
 async def servers(start: Start) -> AsyncIterator[Servers]:
     async with start() as running_servers:
         yield running_servers
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-def _with_database(url: str, name: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))

@@ -1,13 +1,16 @@
 """What the first schema's program left behind goes on living on the second one."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import asyncpg
 import pytest
 from auditing import differences_in
+from databases import copy_of
 from recorded_before import PAYMENTS, make_first_schema, record
-from service_under_test import Servers, Start, until
+from service_under_test import Servers, running, until
 
 from payment.v1 import payment_pb2 as pb
 from payment_server.store import schema
@@ -28,20 +31,34 @@ class Migrated:
     payment_ids: dict[str, str]
 
 
-@pytest.fixture
-async def migrated(database_url: str) -> Migrated:
-    connection = await asyncpg.connect(database_url)
-    await make_first_schema(connection)
-    payment_ids = await record(connection)
-    await connection.close()
-    assert [each.number for each in await schema.migrate(database_url)] == [2]
-    return Migrated(database_url, payment_ids)
+@asynccontextmanager
+async def migrated_copy(superuser_url: str, template: str) -> AsyncIterator[Migrated]:
+    async with copy_of(superuser_url, template) as url:
+        connection = await asyncpg.connect(url)
+        await make_first_schema(connection)
+        payment_ids = await record(connection)
+        await connection.close()
+        assert [each.number for each in await schema.migrate(url)] == [2]
+        yield Migrated(url, payment_ids)
 
 
-@pytest.fixture
-async def service(migrated: Migrated, start: Start) -> AsyncIterator[Servers]:  # noqa: ARG001
-    """Started when the rows of before are there."""
-    async with start() as servers:
+@pytest.fixture(scope="module")
+async def fresh(superuser_url: str, template: str) -> AsyncIterator[Migrated]:
+    """Nothing but migrated."""
+    async with migrated_copy(superuser_url, template) as migrated:
+        yield migrated
+
+
+@pytest.fixture(scope="module")
+async def migrated(superuser_url: str, template: str) -> AsyncIterator[Migrated]:
+    """What the service goes on with: each payment that a test changes is that test's own."""
+    async with migrated_copy(superuser_url, template) as migrated:
+        yield migrated
+
+
+@pytest.fixture(scope="module")
+async def service(migrated: Migrated) -> AsyncIterator[Servers]:
+    async with running(migrated.url, {}, None) as servers:
         yield servers
 
 
@@ -51,12 +68,12 @@ async def events_of(servers: Servers, payment_id: str) -> list[tuple[int, str]]:
     return [(each.version, each.type) for each in listed.events]
 
 
-async def test_what_was_recorded_before_verifies(migrated: Migrated) -> None:
-    assert await differences_in(migrated.url) == {}
+async def test_what_was_recorded_before_verifies(fresh: Migrated) -> None:
+    assert await differences_in(fresh.url) == {}
 
 
-async def test_each_payment_begins_with_one_event_of_its_version(migrated: Migrated) -> None:
-    connection = await asyncpg.connect(migrated.url)
+async def test_each_payment_begins_with_one_event_of_its_version(fresh: Migrated) -> None:
+    connection = await asyncpg.connect(fresh.url)
     rows = await connection.fetch(
         "SELECT description, e.version, type FROM events AS e JOIN payments USING (payment_id)"
     )
@@ -126,16 +143,20 @@ async def test_an_old_key_has_its_old_answer(
     assert answer.payment.description == name
 
 
-async def test_a_hold_of_before_lapses_seven_days_after_the_last_change(
-    migrated: Migrated, service: Servers
-) -> None:
-    request = pb.GetPaymentRequest(payment_id=migrated.payment_ids["authorized"])
-    payment = (await service.stub.GetPayment(request)).payment
-    until_ = payment.authorization_expires_at.ToDatetime()
-    assert (until_ - payment.updated_at.ToDatetime()).days == 7
+async def test_a_hold_of_before_lapses_seven_days_after_the_last_change(fresh: Migrated) -> None:
+    connection = await asyncpg.connect(fresh.url)
+    rows = await connection.fetch(
+        "SELECT description, lapses_at - updated_at FROM payments WHERE lapses_at IS NOT NULL"
+    )
+    await connection.close()
+    assert {tuple(row) for row in rows} == {
+        (name, timedelta(days=7))
+        for name, each in PAYMENTS.items()
+        if each.status in ("authorized", "partially_captured")
+    }
 
 
 async def test_refunds_of_before_are_listed(migrated: Migrated, service: Servers) -> None:
-    request = pb.ListRefundsRequest(payment_id=migrated.payment_ids["partly-refunded"])
+    request = pb.ListRefundsRequest(payment_id=migrated.payment_ids["refund-failed"])
     [refund] = (await service.stub.ListRefunds(request)).refunds
-    assert (refund.amount, refund.status) == ("3.00", pb.REFUND_STATUS_SUCCEEDED)
+    assert (refund.amount, refund.status) == ("3.00", pb.REFUND_STATUS_FAILED)

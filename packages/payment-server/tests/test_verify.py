@@ -2,19 +2,17 @@
 
 import os
 import re
-import secrets
 import shutil
 import subprocess
 import sysconfig
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 from auditing import differences_in
+from databases import copy_of, execute, name_of
 from lively_run import live
 
 from payment_server.store.audit import CHECKS, SHOWN_LIMIT, made
@@ -61,7 +59,7 @@ async def lively(superuser_url: str, template: str) -> AsyncIterator[str]:
     """The name of a database in which a lot has happened."""
     async with copy_of(superuser_url, template) as url:
         await live(url)
-        yield urlsplit(url).path.removeprefix("/")
+        yield name_of(url)
 
 
 @pytest.fixture
@@ -71,24 +69,14 @@ async def url(superuser_url: str, lively: str) -> AsyncIterator[str]:
         yield copy
 
 
-@asynccontextmanager
-async def copy_of(superuser_url: str, template: str) -> AsyncIterator[str]:
-    name = f"copy_{secrets.token_hex(6)}"
-    await execute(superuser_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    yield with_database(superuser_url, name)
-    await execute(superuser_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-async def execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
+@pytest.fixture(scope="module")
+async def unguarded(superuser_url: str, lively: str) -> AsyncIterator[Connection]:
+    """A copy without constraints, for changes that are rolled back."""
+    async with copy_of(superuser_url, lively) as url:
+        connection = await asyncpg.connect(url)
+        await connection.execute(UNGUARD)
+        yield connection
         await connection.close()
-
-
-def with_database(url: str, name: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
 def verify(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -103,16 +91,6 @@ def verify(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 async def test_what_the_service_did_adds_up(url: str) -> None:
     assert await differences_in(url) == {}
-
-
-@pytest.fixture(scope="module")
-async def unguarded(superuser_url: str, lively: str) -> AsyncIterator[Connection]:
-    """A copy without constraints, for changes that are rolled back."""
-    async with copy_of(superuser_url, lively) as url:
-        connection = await asyncpg.connect(url)
-        await connection.execute(UNGUARD)
-        yield connection
-        await connection.close()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,23 @@ UPDATE payments SET lapses_at = updated_at + interval '7 days'
 WHERE status IN ('authorized', 'partially_captured');
 
 ALTER TABLE payments
+  DROP CONSTRAINT status_agrees_with_amounts,
+  ADD CONSTRAINT status_agrees_with_amounts CHECK (CASE
+    WHEN status IN ('created', 'requires_action', 'processing', 'failed')
+      THEN authorized_minor = 0
+    WHEN status = 'authorized'
+      THEN captured_minor = 0 AND voided_minor < authorized_minor
+    WHEN status = 'partially_captured'
+      THEN captured_minor > 0 AND captured_minor + voided_minor < authorized_minor
+       AND refunded_minor = 0
+    WHEN status IN ('captured', 'partially_refunded', 'refunded')
+      THEN captured_minor > 0 AND captured_minor + voided_minor = authorized_minor
+       AND CASE status
+         WHEN 'captured' THEN refunded_minor = 0
+         WHEN 'refunded' THEN refunded_minor = captured_minor
+         ELSE refunded_minor > 0 AND refunded_minor < captured_minor END
+    ELSE captured_minor = 0 AND voided_minor = authorized_minor
+  END),
   ADD CONSTRAINT next_action_belongs_to_requires_action CHECK (
     (next_action IS NOT NULL) = (status = 'requires_action')),
   ADD CONSTRAINT lapses_at_agrees_with_status CHECK (CASE

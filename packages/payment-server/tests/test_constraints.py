@@ -1,0 +1,212 @@
+"""The database's checks say what the domain's tables say: no less, and no more.
+
+The checks are read from the migrated schema and asked about every row of a grid at once.
+"""
+
+from collections.abc import AsyncIterator
+from itertools import product
+from typing import Final
+
+import asyncpg
+import pytest
+from msgspec.structs import replace
+
+from payment_server.domain.ids import LOWEST, time_of
+from payment_server.domain.ledger import Account, transfers_between
+from payment_server.domain.operation import OperationKind, OperationStatus, RefundStatus
+from payment_server.domain.payment import (
+    ALLOWED_ACTIONS,
+    LAPSING,
+    TRANSITIONS,
+    Action,
+    CaptureMethod,
+    EventType,
+    Payment,
+    Status,
+    agrees,
+)
+from payment_server.store.database import Connection
+
+AMOUNT: Final = 2
+AMOUNTS: Final = {
+    "authorized_minor": range(AMOUNT + 2),
+    "captured_minor": range(AMOUNT + 1),
+    "capture_pending_minor": range(AMOUNT + 1),
+    "voided_minor": range(AMOUNT + 1),
+    "void_pending_minor": range(AMOUNT + 1),
+    "refunded_minor": range(AMOUNT + 1),
+    "refund_pending_minor": range(AMOUNT + 1),
+}
+PAYMENT: Final = Payment(
+    payment_id=LOWEST,
+    merchant_id="default",
+    customer_id="c",
+    payment_method="card",
+    capture_method=CaptureMethod.AUTOMATIC,
+    description="",
+    metadata={},
+    currency="USD",
+    exponent=2,
+    amount_minor=AMOUNT,
+    created_at=time_of(LOWEST),
+    updated_at=time_of(LOWEST),
+)
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+async def checks_of(connection: Connection, table: str, *columns: str) -> str:
+    """The table's CHECKs that look at these columns and at no other, as one expression."""
+    found = await connection.fetchval(
+        "SELECT string_agg(format('(%s) IS NOT FALSE', pg_get_expr(conbin, conrelid)), ' AND ')"
+        " FROM pg_constraint WHERE contype = 'c' AND conrelid = $1::text::regclass AND conkey <@"
+        " (SELECT array_agg(attnum) FROM pg_attribute WHERE attrelid = conrelid"
+        "   AND attname = ANY ($2))",
+        table,
+        columns,
+    )
+    assert found is not None
+    return str(found)
+
+
+async def accepted(
+    connection: Connection, table: str, fixed: str = "", **grid: object
+) -> set[tuple[object, ...]]:
+    """The rows of the grid that the table's checks of these columns let in.
+
+    `fixed` are columns of one value, as SQL.
+    """
+    names = [*grid, *(each.rpartition(" ")[2] for each in fixed.split(", ") if each)]
+    checks = await checks_of(connection, table, *names)
+    columns = dict(
+        await connection.fetch(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+            " WHERE attrelid = $1::text::regclass AND attnum > 0",
+            table,
+        )
+    )
+    axes = ", ".join(
+        f"unnest(${index}::{columns[name]}[]) AS {name}" for index, name in enumerate(grid, 1)
+    )
+    rows = await connection.fetch(
+        f"SELECT {', '.join(grid)} FROM {axes}"
+        f" CROSS JOIN (SELECT {fixed or '1'}) AS fixed WHERE {checks}",
+        *(list(each) for each in grid.values()),
+    )
+    return {tuple(row) for row in rows}
+
+
+def adds_up(payment: Payment) -> bool:
+    return (
+        payment.authorized_minor <= payment.amount_minor
+        and payment.capturable_minor >= 0
+        and payment.refundable_minor >= 0
+        and agrees(payment, payment.status)
+    )
+
+
+def may_be_under_way(payment: Payment) -> bool:
+    """What is reserved is what may be asked in this status."""
+    allowed = ALLOWED_ACTIONS[payment.status]
+    holds = payment.capture_pending_minor + payment.void_pending_minor
+    return (not holds or Action.CAPTURE in allowed) and (
+        not payment.refund_pending_minor or Action.REFUND in allowed
+    )
+
+
+async def test_amounts_agree_with_statuses_as_in_the_table(connection: Connection) -> None:
+    grid = [Status, *AMOUNTS.values()]
+    names = ["status", *AMOUNTS]
+    payments = (
+        replace(PAYMENT, **dict(zip(names, values, strict=True))) for values in product(*grid)
+    )
+    expected = {
+        tuple(getattr(each, name) for name in names)
+        for each in payments
+        if adds_up(each) and may_be_under_way(each)
+    }
+    found = await accepted(
+        connection, "payments", f"{AMOUNT} AS amount_minor", status=Status, **AMOUNTS
+    )
+    assert found == expected
+
+
+async def test_declines_challenges_and_ends_belong_to_their_statuses(
+    connection: Connection,
+) -> None:
+    moments = (None, time_of(LOWEST), PAYMENT.created_at.replace(year=2030))
+    found = await accepted(
+        connection,
+        "payments",
+        status=Status,
+        decline=(None, "{}"),
+        next_action=(None, "{}"),
+        lapses_at=moments,
+        expires_at=moments,
+    )
+    expected = {
+        (status, decline, next_action, lapses_at, expires_at)
+        for status, decline, next_action, lapses_at, expires_at in product(
+            Status, (None, "{}"), (None, "{}"), moments, moments
+        )
+        if (decline is not None) == (status is Status.FAILED)
+        and (next_action is not None) == (status is Status.REQUIRES_ACTION)
+        and (
+            lapses_at == expires_at
+            if status is Status.CREATED
+            else (lapses_at is not None) == (status in LAPSING)
+        )
+    }
+    assert found == expected
+
+
+async def test_events_are_the_steps_of_the_table(connection: Connection) -> None:
+    found = await accepted(
+        connection,
+        "events",
+        type=EventType,
+        status_before=(None, *Status),
+        status=Status,
+        version=(1, 2),
+    )
+    begins = {
+        (EventType.IMPORTED, None, status, version) for status in Status for version in (1, 2)
+    }
+    begins.add((EventType.CREATED, None, Status.CREATED, 1))
+    steps = {
+        (event, before, after, version)
+        for (before, event), targets in TRANSITIONS.items()
+        for after in targets
+        for version in (1, 2)
+    }
+    assert found == begins | steps
+
+
+async def test_money_takes_the_routes_of_the_ledger(connection: Connection) -> None:
+    found = await accepted(connection, "transfers", debit_account=Account, credit_account=Account)
+    moved = (replace(PAYMENT, **{name: amount}) for name in AMOUNTS for amount in (-1, 1))
+    assert found == {
+        (each.debit, each.credit) for after in moved for each in transfers_between(PAYMENT, after)
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "values"),
+    [
+        ("payments", "status", Status),
+        ("payments", "capture_method", CaptureMethod),
+        ("operations", "kind", OperationKind),
+        ("operations", "status", OperationStatus),
+        ("refunds", "status", RefundStatus),
+    ],
+)
+async def test_words_are_those_of_the_domain(
+    connection: Connection, table: str, column: str, values: type[Status]
+) -> None:
+    found = await accepted(connection, table, **{column: (*values, "other", "")})
+    assert found == {(each,) for each in values}
