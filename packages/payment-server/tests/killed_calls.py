@@ -72,7 +72,13 @@ CASES = (
         before=PROCESSED,
     ),
     Case("part captured", "capture", {"amount": "4.00"}, created=MANUAL, before=PROCESSED),
-    Case("final capture", "capture", {"amount": "4.00", "final": True}, MANUAL, before=PROCESSED),
+    Case(
+        "final capture",
+        "capture",
+        {"amount": "4.00", "final": True},
+        created=MANUAL,
+        before=PROCESSED,
+    ),
     Case(
         "failed capture",
         "capture",

@@ -99,7 +99,8 @@ class Effect(msgspec.Struct, frozen=True):
 
 
 class Book(msgspec.Struct):
-    """A payment's money as the processor has moved it, in minor units."""
+    """A payment's money as the processor has moved it, in minor units; a refund that fails later is
+    in it until then and after."""
 
     authorized: int = 0
     captured: int = 0

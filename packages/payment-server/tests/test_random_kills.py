@@ -201,7 +201,7 @@ async def test_whoever_insists_is_told_of_effects_that_are_there_once(
 
 
 async def test_a_processor_that_dies_under_many_calls_has_done_each_once(
-    start: Start, world: World
+    start: Start, database: Database, world: World
 ) -> None:
     async with start(world.outside.adapter, PAYMENT_PROCESSOR_TIMEOUT_MS="300") as servers:
         ids = [(await servers.created()).payment_id for _ in range(20)]
@@ -210,6 +210,7 @@ async def test_a_processor_that_dies_under_many_calls_has_done_each_once(
         for answer in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(answer, grpc.aio.AioRpcError):
                 assert answer.code() is grpc.StatusCode.UNAVAILABLE
+        await recovered(database)
         for payment_id in ids:
             answer = await servers.process(payment_id, idempotency_key=payment_id)
             assert answer.status == "captured"
