@@ -5,7 +5,7 @@ import time
 import weakref
 from threading import Event as Flag
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import grpc
 
@@ -20,7 +20,7 @@ from payment_client._types import Watched
 if TYPE_CHECKING:  # the type has no name at run time
     from grpc import _CallIterator
 
-_GUARD_LOOKS_EVERY_SECONDS = 0.25
+_GUARD_LOOKS_EVERY_SECONDS: Final = 0.25
 """A silence is noticed so much late at most; to look costs next to nothing."""
 
 
@@ -100,6 +100,7 @@ class Stream:
         self._answers.cancel()
 
     def cancel_if_silent(self) -> None:
+        """Ends the stream where a thread has waited for longer than its limit."""
         if time.monotonic() >= self._silent_at:
             self._was_silent = True
             self.cancel()
