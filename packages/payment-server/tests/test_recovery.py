@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import grpc
 import pytest
@@ -11,13 +12,25 @@ from service_under_test import Servers, Start, refusal, until
 
 from payment.v1 import payment_pb2 as pb
 from payment_server.domain.errors import ProcessorUnreachable
-from payment_server.domain.operation import APPROVED, Operation, Verdict
-from payment_server.domain.payment import Payment
+from payment_server.domain.operation import (
+    APPROVED,
+    UNKNOWN,
+    Operation,
+    OperationStatus,
+    Verdict,
+)
+from payment_server.domain.payment import Advice, Decline, Payment
 from payment_server.store import changes
 from payment_server.store.database import Database
 
 QUICK = {"PAYMENT_PROCESSOR_TIMEOUT_MS": "300"}
 """A processor's limit, and a lease of twice that, which a test can wait for."""
+
+
+DECLINED = Verdict(
+    status=OperationStatus.FAILED,
+    decline=Decline("invalid_account", Advice.FIX, "The account does not exist any more."),
+)
 
 
 class Gated:
@@ -29,6 +42,8 @@ class Gated:
         self.before: Callable[[], Awaitable[None]] | None = None
         self.after: Callable[[], Awaitable[None]] | None = None
         self.is_away = False
+        self.verdict = APPROVED
+        self.looked_up: Counter[str] = Counter()
 
     def tokenize(self, payment_method: str) -> str:
         return payment_method
@@ -42,7 +57,7 @@ class Gated:
         self.asked[operation.operation_id] += 1
         if self.before is not None:
             await self.before()
-        self.journal.setdefault(operation.operation_id, APPROVED)
+        self.journal.setdefault(operation.operation_id, self.verdict)
         if self.after is not None:
             await self.after()
         return self.journal[operation.operation_id]
@@ -52,6 +67,7 @@ class Gated:
     async def look_up(self, payment: Payment, operation: Operation) -> Verdict | None:
         if self.is_away:
             raise ProcessorUnreachable("the processor is away")
+        self.looked_up[operation.operation_id] += 1
         return self.journal.get(operation.operation_id)
 
 
@@ -262,6 +278,30 @@ async def test_a_refund_that_may_still_fail_is_looked_up_by_whatever_server_ther
     async with start(PAYMENT_SANDBOX_SETTLE_MS="1500") as servers:
         payment = await until_status(servers, created.payment_id, "captured")
     assert (payment.amount_refunded, payment.amount_refundable) == ("0.00", "10.00")
+
+
+def told(processor: Gated, operation_id: str) -> Callable[[], Awaitable[bool]]:
+    """Whether what the journal says of the operation has been heard twice from now on."""
+    heard = processor.looked_up[operation_id]
+
+    async def is_heard() -> bool:
+        return processor.looked_up[operation_id] > heard + 1
+
+    return is_heard
+
+
+async def test_a_refund_that_may_still_fail_is_looked_up_while_nobody_knows(start: Start) -> None:
+    processor = Gated()
+    async with start(processor, **QUICK) as servers:
+        created = await servers.created()
+        await servers.process(created.payment_id)
+        processor.verdict = Verdict(status=OperationStatus.SUCCEEDED, recheck_at=datetime.now(UTC))
+        answer = await servers.process(created.payment_id, "refund")
+        operation_id = answer.operation.operation_id
+        processor.journal[operation_id] = UNKNOWN
+        await until(told(processor, operation_id))
+        processor.journal[operation_id] = DECLINED
+        await until_status(servers, created.payment_id, "captured")
 
 
 class Watched(ProcessorOutside):

@@ -385,7 +385,7 @@ class Payments:
         """A refund that had succeeded: it stands, may still fail, or has failed after all."""
         if verdict is not None and verdict.status is OperationStatus.FAILED:
             await self._reverse(operation, verdict)
-        elif verdict is not None and verdict.recheck_at is not None:
+        elif verdict is not None and (verdict.recheck_at or verdict == UNKNOWN):
             await self._look_up_later(operation)
         else:
             await changes.look_up_again_in(self._database, operation, None)
