@@ -3,11 +3,10 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
 
-from litestar import Litestar, Response, Router, get
+from litestar import Litestar, Response, Router
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import (
@@ -21,16 +20,15 @@ from litestar.status_codes import HTTP_413_REQUEST_ENTITY_TOO_LARGE
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from payment.v1.errors import ERRORS
-from payment_server.api.bodies import HealthBody, ReadyBody
 from payment_server.api.faults import Fault, Problem, describe, problem
 from payment_server.api.gate import Gate
+from payment_server.api.health import health_routes
 from payment_server.api.pages import assets_router, openapi_config
 from payment_server.api.parameters import PROBLEM_MEDIA_TYPE, HttpRequest
 from payment_server.api.rest import PaymentsController, RefundsController
 from payment_server.api.rest_steps import StepsController
 from payment_server.api.rpc import REQUEST_ID_PATTERN, REQUEST_LIMIT_BYTES
 from payment_server.api.streams import watch_payments
-from payment_server.api.wire import rfc3339
 from payment_server.domain import ids
 from payment_server.domain.commands import is_tellable
 from payment_server.domain.errors import (
@@ -66,45 +64,6 @@ def build_http_app(
     redis_state: Callable[[], Awaitable[str]],
 ) -> ASGIApp:
     """The application; every answer of it carries its `X-Request-Id`."""
-
-    @get(
-        "/health",
-        tags=["Health"],
-        operation_id="HealthCheck",
-        summary="Health, as the database says",
-    )
-    async def health() -> Response[HealthBody]:
-        """Asks the database. 503 where it does not answer."""
-        healthy = await is_up()
-        body = HealthBody(
-            status="healthy" if healthy else "unhealthy", timestamp=rfc3339(datetime.now(UTC))
-        )
-        return Response(body, status_code=200 if healthy else 503)
-
-    @get(
-        "/livez",
-        tags=["Health"],
-        operation_id="Live",
-        summary="Whether the process answers",
-        sync_to_thread=False,
-    )
-    def live() -> dict[str, str]:
-        """Says that the process answers, and nothing of what it depends on."""
-        return {"status": "alive"}
-
-    @get("/readyz", tags=["Health"], operation_id="Ready", summary="Whether payments can be taken")
-    async def ready() -> Response[ReadyBody]:
-        """503 where payments cannot be taken. Redis away is degraded: no answer depends on it."""
-        database, redis = await is_up(), await redis_state()
-        takes_payments = database and not gate.is_closed
-        calm = "degraded" if redis == "down" else "ready"
-        body = ReadyBody(
-            status=calm if takes_payments else "unready",
-            database="up" if database else "down",
-            redis=redis,
-        )
-        return Response(body, status_code=200 if takes_payments else 503)
-
     api = Router(
         "/",
         route_handlers=[PaymentsController, StepsController, RefundsController],
@@ -120,7 +79,7 @@ def build_http_app(
         dependencies={"watching": Provide(lambda: watching, sync_to_thread=False)},
     )
     app = Litestar(
-        [api, streams, health, live, ready, assets_router],
+        [api, streams, *health_routes(gate, is_up, redis_state), assets_router],
         openapi_config=openapi_config("Payment service", version("payment-server"), DESCRIPTION),
         request_max_body_size=REQUEST_LIMIT_BYTES,
         exception_handlers={Exception: _answer_failure, HTTPException: _answer_failure},
