@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,6 +100,12 @@ def _wait_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) -> Non
         if process.poll() is not None or time.monotonic() > give_up:
             pytest.fail(f"{process.args!r} did not start:\n{log.read_text(errors='replace')}")
         time.sleep(POLL_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., AbstractContextManager[Running]]:
+    """`running`, for tests that need services of their own."""
+    return running
 
 
 @pytest.fixture(scope="session")
