@@ -79,11 +79,27 @@ def rest_creates_and_reads() -> None:
     )
 
 
-def rest_captures_and_refunds() -> None:
-    """POST /api/payments/{payment_id}/capture, then …/refund"""
-    payment = f"{MOCK}/api/payments/{create_by_rest()}"
-    expect(ask(f"{payment}/capture", {})["data"]["status"], "captured")
+def rest_lives_a_life() -> None:
+    """REST: authorize, capture a part for good, refund; then every event of it"""
+    manual = {**PAYMENT, "capture_method": "manual"}
+    payment_id = ask(f"{MOCK}/api/payments", manual, status=201)["data"]["payment_id"]
+    payment = f"{MOCK}/api/payments/{payment_id}"
+    expect(ask(f"{payment}/process", {})["data"]["status"], "authorized")
+    part = {"amount": "4.00", "final": True}
+    expect(ask(f"{payment}/capture", part)["data"]["amount_voided"], "6.00")
     expect(ask(f"{payment}/refund", {})["data"]["status"], "refunded")
+    events = ask(f"{payment}/events")["data"]
+    expect([each["version"] for each in events], list(range(1, 8)))
+    expect(events[-1]["type"], "payment.refunded")
+
+
+def rest_completes_a_challenge() -> None:
+    """REST: a challenge, completed"""
+    challenged = {**PAYMENT, "payment_method": "card_3ds"}
+    payment_id = ask(f"{MOCK}/api/payments", challenged, status=201)["data"]["payment_id"]
+    payment = f"{MOCK}/api/payments/{payment_id}"
+    expect(ask(f"{payment}/process", {})["data"]["status"], "requires_action")
+    expect(ask(f"{payment}/complete", {})["data"]["status"], "captured")
 
 
 def rest_refuses() -> None:
@@ -117,23 +133,42 @@ def graphql_refuses() -> None:
     expect(answer["errors"][0]["extensions"]["reason"], "FIELD_INVALID")
 
 
+def events_are_streamed() -> None:
+    """GET /v1/events tells of a payment from its beginning"""
+    payment_id = create_by_rest()
+    stream = f"{SERVER}/v1/events?payment_id={payment_id}&from_beginning=true"
+    with urllib.request.urlopen(stream, timeout=CALL_LIMIT_SECONDS) as reply:  # noqa: S310
+        lines = (line.decode().strip() for line in reply)
+        expect(next(line for line in lines if "payment." in line), "event: payment.created")
+
+
+METHODS = {
+    *("CreatePayment", "GetPayment", "ListPayments", "ProcessPayment", "CapturePayment"),
+    *("CancelPayment", "RefundPayment", "CompletePaymentAction", "GetRefund", "ListRefunds"),
+    *("ListPaymentEvents", "WatchPayments", "HealthCheck"),
+}
+
+
 def grpc_lists_its_methods() -> None:
     """gRPC reflection lists every method"""
-    listed = buf(GRPC, "--list-methods").split()
-    service = "payment.v1.PaymentService"
-    methods = ("CreatePayment", "GetPayment", "ListPayments", "ProcessPayment", "HealthCheck")
-    missing = {f"{service}/{method}" for method in methods} - set(listed)
-    expect(missing, set())
+    service = "payment.v1.PaymentService/"
+    listed = {line.removeprefix(service) for line in buf(GRPC, "--list-methods").split()}
+    expect(METHODS - listed, set())
 
 
-def grpc_calls_every_method() -> None:
-    """gRPC calls every method, found by reflection"""
+def grpc_lives_a_life() -> None:
+    """gRPC calls its methods, found by reflection"""
     expect(call("HealthCheck", {})["status"], "healthy")
     created = call("CreatePayment", PAYMENT)
     expect(created["status"], "created")
     payment = {"payment_id": created["paymentId"]}
-    expect(call("ProcessPayment", {**payment, "action": "capture"})["status"], "captured")
-    expect(call("GetPayment", payment)["status"], "captured")
+    expect(call("ProcessPayment", payment)["status"], "captured")
+    refund = call("RefundPayment", {**payment, "amount": "1.00"})["refund"]
+    refund_id = {"refund_id": refund["refundId"]}
+    expect(call("GetRefund", refund_id)["refund"]["status"], "REFUND_STATUS_SUCCEEDED")
+    expect(len(call("ListRefunds", payment)["refunds"]), 1)
+    expect(call("GetPayment", payment)["status"], "partially_refunded")
+    expect(len(call("ListPaymentEvents", payment)["events"]), 5)
     listed = call("ListPayments", {"customer_id": "cust123", "page_size": 1000})["payments"]
     expect(created["paymentId"] in {each["paymentId"] for each in listed}, True)
 
@@ -141,13 +176,15 @@ def grpc_calls_every_method() -> None:
 CHECKS: tuple[Callable[[], None], ...] = (
     both_are_healthy,
     rest_creates_and_reads,
-    rest_captures_and_refunds,
+    rest_lives_a_life,
+    rest_completes_a_challenge,
     rest_refuses,
     the_service_speaks_json_itself,
     graphql_creates_and_reads,
     graphql_refuses,
     grpc_lists_its_methods,
-    grpc_calls_every_method,
+    grpc_lives_a_life,
+    events_are_streamed,
 )
 
 
