@@ -42,5 +42,6 @@ class Processor(Protocol):
         """What became of an operation; None where the processor has never heard of it.
 
         A refund that had succeeded may be FAILED later; a verdict's `recheck_at` says that it is
-        to be looked up again then.
+        to be looked up again then. Without an answer it raises ProcessorUnreachable: not knowing
+        is no verdict.
         """
