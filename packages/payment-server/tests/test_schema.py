@@ -1,11 +1,13 @@
 """Migrations: forward only, once, by one at a time; and the schema agrees with the statements."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 from payment_server.store import changes, events, payments, schema
+from payment_server.store.database import Connection
 from payment_server.store.embedded import OWNER_ROLE, SERVICE_ROLE, EmbeddedPostgres
 from payment_server.store.schema import SchemaError
 
@@ -74,18 +76,59 @@ async def test_merchant_id_leads_every_key_and_index(database_url: str) -> None:
     assert [row["indexdef"] for row in rows if "(merchant_id, " not in row["indexdef"]] == []
 
 
-async def test_the_service_role_may_neither_delete_nor_migrate() -> None:
+TABLES = ("payments", "operations", "refunds", "transfers", "events", "idempotency")
+FORBIDDEN = (
+    *(f"DELETE FROM {table}" for table in TABLES),
+    *(f"TRUNCATE {table}" for table in TABLES),
+    *(f"DROP TABLE {table}" for table in TABLES),
+    "UPDATE transfers SET amount_minor = 1",
+    "UPDATE transfers SET leg = leg WHERE false",
+    "UPDATE events SET snapshot = '{}'",
+    "INSERT INTO events TABLE events ON CONFLICT ON CONSTRAINT events_pkey DO UPDATE SET type = ''",
+    "ALTER TABLE events DISABLE TRIGGER ALL",
+    "SET session_replication_role = replica",
+    "CREATE TABLE x ()",
+    "UPDATE schema_identity SET identity = gen_random_uuid()",
+    "DELETE FROM schema_migrations",
+    "UPDATE schema_lease SET until = now()",
+)
+
+
+@pytest.fixture(scope="module")
+async def service_connection() -> AsyncIterator[Connection]:
+    """The service's own role on a database that its owner has migrated."""
     postgres = EmbeddedPostgres.ephemeral()
     await postgres.start()
     try:
         await schema.migrate(postgres.url(OWNER_ROLE))
         connection = await asyncpg.connect(postgres.url(SERVICE_ROLE))
-        for statement in ("DELETE FROM payments", "CREATE TABLE x ()", "DROP TABLE payments"):
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await connection.execute(statement)
+        yield connection
         await connection.close()
     finally:
         await postgres.stop()
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN)
+async def test_the_service_role_may_only_add_to_ledger_and_events(
+    service_connection: Connection, statement: str
+) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await service_connection.execute(statement)
+
+
+async def test_the_service_role_owns_nothing(service_connection: Connection) -> None:
+    owned = await service_connection.fetch(
+        "SELECT relname FROM pg_class WHERE pg_has_role(relowner, 'USAGE')"
+        " AND relnamespace = 'public'::regnamespace"
+    )
+    assert owned == []
+
+
+async def test_every_table_is_known_to_this_test(service_connection: Connection) -> None:
+    rows = await service_connection.fetch(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename !~ '^schema_'"
+    )
+    assert {row[0] for row in rows} == set(TABLES)
 
 
 WRONG_AMOUNTS = (

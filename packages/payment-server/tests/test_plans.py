@@ -1,0 +1,122 @@
+"""No statement of the service reads a whole table, however many rows it has."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Final
+
+import asyncpg
+import pytest
+from databases import copy_of
+
+from payment_server.store import changes, events, payments
+from payment_server.store.database import Connection
+
+ROWS: Final = 100_000
+RUNS: Final = 7
+"""Five times a prepared statement is planned for its arguments, then perhaps once for all."""
+
+# Each payment has one of everything. A hundredth may lapse, a thousandth of the operations is due,
+# and as many answers are old enough to be forgotten.
+FILL: Final = f"""
+SET session_replication_role = replica;
+CREATE TEMPORARY TABLE drawn AS
+  SELECT n, lpad(to_hex(n), 32, '0')::uuid AS id,
+    '2026-01-01T00:00:00Z'::timestamptz + n * interval '1 second' AS at
+  FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO payments (merchant_id, payment_id, customer_id, payment_method, capture_method,
+  description, metadata, currency, exponent, amount_minor, status, authorized_minor,
+  captured_minor, version, created_at, updated_at, lapses_at)
+SELECT 'default', id, 'c' || n % 1000, 'card', 'manual', '', '{{}}', 'USD', 2, 1000,
+  CASE WHEN n % 100 = 0 THEN 'authorized' ELSE 'captured' END, 1000,
+  CASE WHEN n % 100 = 0 THEN 0 ELSE 1000 END, 1, at, at,
+  CASE WHEN n % 100 = 0 THEN at + interval '7 days' END
+FROM drawn;
+INSERT INTO operations (merchant_id, operation_id, payment_id, kind, status, amount_minor,
+  captures, payment_method, created_at, settled_at, lease_until)
+SELECT 'default', id, id, 'refund', 'succeeded', 1, false, 'card', at, at,
+  CASE WHEN n % 1000 = 0 THEN at END
+FROM drawn;
+INSERT INTO refunds (merchant_id, refund_id, payment_id, amount_minor, currency, exponent, status,
+  reason, created_at, updated_at)
+SELECT 'default', id, id, 1, 'USD', 2, 'succeeded', '', at, at FROM drawn;
+INSERT INTO events (merchant_id, payment_id, version, event_id, type, status, customer_id,
+  occurred_at, snapshot, transaction_id)
+SELECT 'default', id, 1, id, 'payment.created', 'created', 'c' || n % 1000, at, '{{}}',
+  n::text::xid8
+FROM drawn;
+INSERT INTO idempotency (merchant_id, idempotency_key, fingerprint, fingerprint_version,
+  payment_id, operation_id, answer, created_at)
+SELECT 'default', 'key ' || n, sha256(''), 1, id, id, '{{}}',
+  now() - CASE WHEN n % 1000 = 0 THEN interval '8 days' ELSE interval '1 day' END
+FROM drawn;
+ANALYZE;
+"""
+
+LOW, MIDDLE, HIGH = f"'{'0' * 32}'", f"'{50_000:032x}'", f"'{'f' * 32}'"
+MERCHANT: Final = "'default'"
+
+# The statement, and its arguments as SQL.
+STATEMENTS: Final = {
+    "a payment": (payments._GET, MERCHANT, MIDDLE),
+    "a payment, its key and operation": (payments._FIND, MERCHANT, MIDDLE, "'key 7'", LOW),
+    "the first page": (payments._LIST_ALL, MERCHANT, HIGH, LOW, "NULL", "NULL", "51"),
+    "a later page": (payments._LIST_ALL, MERCHANT, MIDDLE, LOW, "NULL", "NULL", "51"),
+    "a page of a status": (payments._LIST_ALL, MERCHANT, HIGH, LOW, "'captured'", "NULL", "51"),
+    "a page of a customer": (
+        *(payments._LIST_OF_CUSTOMER, MERCHANT, HIGH, LOW, "NULL", "NULL", "51", "'c7'"),
+    ),
+    "a refund": (payments._GET_REFUND, MERCHANT, MIDDLE),
+    "refunds of a payment": (payments._LIST_REFUNDS, MERCHANT, MIDDLE, HIGH, "51"),
+    "answers to forget": (payments._PRUNE, "604800", "1000"),
+    "operations to look up": (changes._CLAIM, "10", "20"),
+    "payments to lapse": (changes._LAPSED, "200"),
+    "events of a payment": (events._LIST, MERCHANT, MIDDLE, "0", "51"),
+    "where a watcher stands": (events._STANDING, MERCHANT, "'50000'", MIDDLE, "1"),
+    "a payment's version at a position": (
+        *(events._VERSION_AT, MERCHANT, MIDDLE, "'60000'", MIDDLE, "1"),
+    ),
+    "a stretch of the stream": (
+        *(events._STRETCH, MERCHANT, "'50000'", MIDDLE, "1", "500", "NULL"),
+    ),
+    "a customer's in a stretch": (
+        *(events._STRETCH, MERCHANT, "'50000'", MIDDLE, "1", "500", "'c7'"),
+    ),
+    "a stretch of a payment": (events._STRETCH_OF_PAYMENT, MERCHANT, MIDDLE, "0", "500"),
+    "what has come": (
+        events._ARRIVALS,
+        *("'{default,other}'", "'{99990,0}'", f"ARRAY[{HIGH}, {LOW}]::uuid[]", "'{1,0}'", "500"),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+async def filled(superuser_url: str, template: str) -> AsyncIterator[Connection]:
+    async with copy_of(superuser_url, template) as url:
+        connection = await asyncpg.connect(url)
+        await connection.execute(FILL)
+        yield connection
+        await connection.close()
+
+
+async def test_no_statement_reads_a_whole_table(filled: Connection) -> None:
+    scans = {}
+    for name, (statement, *arguments) in STATEMENTS.items():
+        await filled.execute(f"PREPARE planned AS {statement}")
+        for _ in range(RUNS):
+            rows = await filled.fetch(f"EXPLAIN EXECUTE planned ({', '.join(arguments)})")
+            plan = "\n".join(row[0] for row in rows)
+            if re.search(r"Seq Scan on (?!schema_identity)", plan):
+                scans[name] = plan
+        await filled.execute("DEALLOCATE planned")
+    assert scans == {}
+
+
+async def test_every_statement_that_reads_many_rows_is_looked_at() -> None:
+    planned = {statement for statement, *_ in STATEMENTS.values()}
+    reading = {
+        value
+        for module in (payments, changes, events)
+        for name, value in vars(module).items()
+        if name.startswith("_") and isinstance(value, str) and re.search("LIMIT|ORDER BY", value)
+    }
+    assert reading <= planned
