@@ -1,17 +1,19 @@
 """One key, one effect, one answer: every mutating call, on both surfaces."""
 
+import uuid
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
+from databases import copy_of
 from mutating_calls import (
     CALLS,
     CANCEL,
     CAPTURE,
     COMPLETE,
     CREATE,
-    KEY,
     PROCESS,
     REFUND,
     STEPS,
@@ -23,11 +25,23 @@ from mutating_calls import (
     over_grpc,
     over_http,
 )
-from service_under_test import Servers, refusal
+from service_under_test import Servers, refusal, running
 
 every_call = pytest.mark.parametrize("call", CALLS, ids=str)
 every_step = pytest.mark.parametrize("call", STEPS, ids=str)
 both = pytest.mark.parametrize("send", [over_grpc, over_http])
+
+
+@pytest.fixture(scope="module")
+async def servers(superuser_url: str, template: str) -> AsyncIterator[Servers]:
+    """One service for all: each test has payments and a key of its own."""
+    async with copy_of(superuser_url, template) as url, running(url, {}, None) as started:
+        yield started
+
+
+@pytest.fixture
+def key() -> str:
+    return uuid.uuid4().hex
 
 
 # Replays.
@@ -36,40 +50,40 @@ both = pytest.mark.parametrize("send", [over_grpc, over_http])
 @every_call
 @both
 async def test_a_replay_has_the_same_bytes_and_is_marked(
-    servers: Servers, call: Call, send: Any
+    servers: Servers, key: str, call: Call, send: Any
 ) -> None:
     payment_id = await call.prepared(servers)
-    first = await send(servers, call, payment_id, key=KEY)
-    again = await send(servers, call, payment_id, key=KEY)
+    first = await send(servers, call, payment_id, key=key)
+    again = await send(servers, call, payment_id, key=key)
     assert (again.raw, first.replayed, again.replayed) == (first.raw, "", "true")
 
 
 @every_call
 async def test_a_replay_on_the_other_surface_has_the_same_values(
-    servers: Servers, call: Call
+    servers: Servers, key: str, call: Call
 ) -> None:
-    for first_by, then_by, key in ((over_grpc, over_http, "a"), (over_http, over_grpc, "b")):
+    for first_by, then_by in ((over_grpc, over_http), (over_http, over_grpc)):
         payment_id = await call.prepared(servers)
-        first = await first_by(servers, call, payment_id, key=key)
-        again = await then_by(servers, call, payment_id, key=key)
+        first = await first_by(servers, call, payment_id, key=f"{key}-{first_by.__name__}")
+        again = await then_by(servers, call, payment_id, key=f"{key}-{first_by.__name__}")
         assert (again.said, again.replayed) == (first.said, "true")
 
 
 @every_step
 async def test_a_replay_tells_what_was_even_when_the_payment_moved_on(
-    servers: Servers, call: Call
+    servers: Servers, key: str, call: Call
 ) -> None:
     payment_id = await call.prepared(servers)
-    first = await over_grpc(servers, call, payment_id, key=KEY)
+    first = await over_grpc(servers, call, payment_id, key=key)
     await moved_on(servers, payment_id)
-    assert (await over_grpc(servers, call, payment_id, key=KEY)).raw == first.raw
+    assert (await over_grpc(servers, call, payment_id, key=key)).raw == first.raw
 
 
-async def test_a_decline_binds_its_key(servers: Servers) -> None:
+async def test_a_decline_binds_its_key(servers: Servers, key: str) -> None:
     payment_id = (await servers.created(payment_method="decline:insufficient_funds")).payment_id
-    first = await over_grpc(servers, PROCESS, payment_id, key=KEY)
+    first = await over_grpc(servers, PROCESS, payment_id, key=key)
     await servers.process(payment_id, payment_method="card")
-    again = await over_grpc(servers, PROCESS, payment_id, key=KEY)
+    again = await over_grpc(servers, PROCESS, payment_id, key=key)
     assert (again.raw, again.operation["status"]) == (first.raw, "failed")
 
 
@@ -77,25 +91,29 @@ async def test_a_decline_binds_its_key(servers: Servers) -> None:
 
 
 @pytest.mark.parametrize("call", [each for each in CALLS if each.other is not None], ids=str)
-async def test_another_wish_under_the_key_is_refused(servers: Servers, call: Call) -> None:
+async def test_another_wish_under_the_key_is_refused(
+    servers: Servers, key: str, call: Call
+) -> None:
     payment_id = await call.prepared(servers)
-    await over_grpc(servers, call, payment_id, key=KEY)
-    assert is_reused(*await both_refusals(servers, call, payment_id, key=KEY, fields=call.other))
+    await over_grpc(servers, call, payment_id, key=key)
+    assert is_reused(*await both_refusals(servers, call, payment_id, key=key, fields=call.other))
 
 
 @every_step
-async def test_the_key_on_another_payment_is_refused(servers: Servers, call: Call) -> None:
-    await over_grpc(servers, call, await call.prepared(servers), key=KEY)
+async def test_the_key_on_another_payment_is_refused(
+    servers: Servers, key: str, call: Call
+) -> None:
+    await over_grpc(servers, call, await call.prepared(servers), key=key)
     another = await call.prepared(servers)
-    assert is_reused(*await both_refusals(servers, call, another, key=KEY))
-    assert (await over_grpc(servers, call, another, key="k-2")).replayed == ""
+    assert is_reused(*await both_refusals(servers, call, another, key=key))
+    assert (await over_grpc(servers, call, another, key=f"{key}-2")).replayed == ""
 
 
 @every_step
-async def test_the_key_of_a_creation_is_refused(servers: Servers, call: Call) -> None:
-    await over_grpc(servers, CREATE, "", key=KEY)
+async def test_the_key_of_a_creation_is_refused(servers: Servers, key: str, call: Call) -> None:
+    await over_grpc(servers, CREATE, "", key=key)
     payment_id = await call.prepared(servers)
-    assert is_reused(*await both_refusals(servers, call, payment_id, key=KEY))
+    assert is_reused(*await both_refusals(servers, call, payment_id, key=key))
 
 
 ONE_MEANING = {
@@ -116,12 +134,12 @@ ONE_MEANING = {
 
 @pytest.mark.parametrize(("one", "fields", "same", "as_"), ONE_MEANING.values(), ids=ONE_MEANING)
 async def test_two_spellings_are_one_meaning(
-    servers: Servers, one: Call, fields: dict[str, Any], same: Call, as_: dict[str, Any]
+    servers: Servers, key: str, one: Call, fields: dict[str, Any], same: Call, as_: dict[str, Any]
 ) -> None:
     payment_id = await one.prepared(servers)
-    first = await over_grpc(servers, one, payment_id, key=KEY, fields=fields)
+    first = await over_grpc(servers, one, payment_id, key=key, fields=fields)
     for send in (over_grpc, over_http):
-        again = await send(servers, same, payment_id.upper(), key=KEY, fields=as_)
+        again = await send(servers, same, payment_id.upper(), key=key, fields=as_)
         assert (again.replayed, again.said["operation"]) == ("true", first.said["operation"])
 
 
@@ -135,28 +153,32 @@ async def test_two_spellings_are_one_meaning(
     ids=str,
 )
 async def test_two_spellings_of_a_payment_are_one_meaning(
-    servers: Servers, fields: dict[str, Any]
+    servers: Servers, key: str, fields: dict[str, Any]
 ) -> None:
-    first = await over_grpc(servers, CREATE, "", key=KEY)
+    first = await over_grpc(servers, CREATE, "", key=key)
     for send in (over_grpc, over_http):
-        assert (await send(servers, CREATE, "", key=KEY, **fields)).said == first.said
+        assert (await send(servers, CREATE, "", key=key, **fields)).said == first.said
 
 
-async def test_the_capture_that_authorizes_too_is_another_meaning(servers: Servers) -> None:
+async def test_the_capture_that_authorizes_too_is_another_meaning(
+    servers: Servers, key: str
+) -> None:
     payment_id = await CAPTURE.prepared(servers)
-    await over_grpc(servers, CAPTURE, payment_id, key=KEY, fields={"amount": "4"})
+    await over_grpc(servers, CAPTURE, payment_id, key=key, fields={"amount": "4"})
     wish = {"action": "capture", "amount": "4"}
-    assert is_reused(*await both_refusals(servers, PROCESS, payment_id, key=KEY, fields=wish))
+    assert is_reused(*await both_refusals(servers, PROCESS, payment_id, key=key, fields=wish))
 
 
-async def test_a_deadline_is_part_of_the_meaning_whatever_its_offset(servers: Servers) -> None:
+async def test_a_deadline_is_part_of_the_meaning_whatever_its_offset(
+    servers: Servers, key: str
+) -> None:
     deadline = datetime(2999, 1, 1, 12, tzinfo=UTC)
-    first = await over_grpc(servers, CREATE, "", key=KEY, expires_at=deadline)
+    first = await over_grpc(servers, CREATE, "", key=key, expires_at=deadline)
     elsewhere = "2999-01-01T14:00:00.0004+02:00"
-    again = await over_http(servers, CREATE, "", key=KEY, expires_at=elsewhere)
+    again = await over_http(servers, CREATE, "", key=key, expires_at=elsewhere)
     assert (again.said, again.replayed) == (first.said, "true")
     later = {**CREATE.fields, "expires_at": "2999-01-01T12:00:01Z"}
-    reply = await http_reply(servers, CREATE, "", key=KEY, fields=later)
+    reply = await http_reply(servers, CREATE, "", key=key, fields=later)
     assert reply.json()["reason"] == "IDEMPOTENCY_KEY_REUSED"
 
 
@@ -165,20 +187,22 @@ async def test_a_deadline_is_part_of_the_meaning_whatever_its_offset(servers: Se
 
 @every_step
 async def test_a_bound_key_is_judged_before_version_and_status(
-    servers: Servers, call: Call
+    servers: Servers, key: str, call: Call
 ) -> None:
     payment_id = await call.prepared(servers)
-    first = await over_grpc(servers, call, payment_id, key=KEY)
+    first = await over_grpc(servers, call, payment_id, key=key)
     for send in (over_grpc, over_http):
-        again = await send(servers, call, payment_id, key=KEY, expected_version=77)
+        again = await send(servers, call, payment_id, key=key, expected_version=77)
         assert (again.said, again.replayed) == (first.said, "true")
 
 
-async def test_another_meaning_is_judged_before_version_and_status(servers: Servers) -> None:
+async def test_another_meaning_is_judged_before_version_and_status(
+    servers: Servers, key: str
+) -> None:
     payment_id = await CANCEL.prepared(servers)
-    await over_grpc(servers, CANCEL, payment_id, key=KEY)
+    await over_grpc(servers, CANCEL, payment_id, key=key)
     wish = {"amount": "99.00", "expected_version": 77}
-    assert is_reused(*await both_refusals(servers, REFUND, payment_id, key=KEY, fields=wish))
+    assert is_reused(*await both_refusals(servers, REFUND, payment_id, key=key, fields=wish))
 
 
 async def test_the_version_is_judged_before_status_and_amount(servers: Servers) -> None:
@@ -205,27 +229,27 @@ REFUSED = {
 
 @pytest.mark.parametrize(("fields", "reason"), REFUSED.values(), ids=REFUSED)
 async def test_a_refusal_binds_no_key(
-    servers: Servers, fields: dict[str, Any], reason: str
+    servers: Servers, key: str, fields: dict[str, Any], reason: str
 ) -> None:
     payment_id = await REFUND.prepared(servers)
-    failed, reply = await both_refusals(servers, REFUND, payment_id, key=KEY, fields=fields)
+    failed, reply = await both_refusals(servers, REFUND, payment_id, key=key, fields=fields)
     assert failed.reason == reply.json()["reason"] == reason
-    assert (await over_grpc(servers, REFUND, payment_id, key=KEY)).replayed == ""
+    assert (await over_grpc(servers, REFUND, payment_id, key=key)).replayed == ""
 
 
 @pytest.mark.parametrize("call", [CAPTURE, REFUND, COMPLETE], ids=str)
-async def test_a_refused_step_binds_no_key(servers: Servers, call: Call) -> None:
+async def test_a_refused_step_binds_no_key(servers: Servers, key: str, call: Call) -> None:
     payment_id = (await servers.created(payment_method=call.payment_method)).payment_id
-    await refusal(over_grpc(servers, call, payment_id, key=KEY))
+    await refusal(over_grpc(servers, call, payment_id, key=key))
     for action in call.before:
         await servers.ask(payment_id, action)
-    assert (await over_grpc(servers, call, payment_id, key=KEY)).replayed == ""
+    assert (await over_grpc(servers, call, payment_id, key=key)).replayed == ""
 
 
-async def test_an_unknown_payment_binds_no_key(servers: Servers) -> None:
+async def test_an_unknown_payment_binds_no_key(servers: Servers, key: str) -> None:
     nowhere = "01a20710-38df-7091-a55f-2c1049425859"
-    assert (await refusal(over_grpc(servers, PROCESS, nowhere, key=KEY))).code is (
+    assert (await refusal(over_grpc(servers, PROCESS, nowhere, key=key))).code is (
         grpc.StatusCode.NOT_FOUND
     )
     payment_id = await PROCESS.prepared(servers)
-    assert (await over_grpc(servers, PROCESS, payment_id, key=KEY)).replayed == ""
+    assert (await over_grpc(servers, PROCESS, payment_id, key=key)).replayed == ""

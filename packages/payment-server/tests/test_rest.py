@@ -1,15 +1,17 @@
 """The operations of /v1: what each body may say, what the answers say, and that gRPC says the
 same."""
 
+import uuid
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from databases import copy_of
 from mutating_calls import (
     CANCEL,
     CAPTURE,
     COMPLETE,
-    KEY,
     PROCESS,
     REFUND,
     STEPS,
@@ -17,12 +19,24 @@ from mutating_calls import (
     http_reply,
     said,
 )
-from service_under_test import Servers, Start
+from service_under_test import Servers, Start, running
 
 from payment.v1 import payment_pb2 as pb
 
 NOWHERE = "01a20710-38df-7091-a55f-2c1049425859"
 every_step = pytest.mark.parametrize("call", STEPS, ids=str)
+
+
+@pytest.fixture(scope="module")
+async def servers(superuser_url: str, template: str) -> AsyncIterator[Servers]:
+    """One service for all: each test has payments and a key of its own."""
+    async with copy_of(superuser_url, template) as url, running(url, {}, None) as started:
+        yield started
+
+
+@pytest.fixture
+def key() -> str:
+    return uuid.uuid4().hex
 
 
 async def got(servers: Servers, path: str, **query: Any) -> dict[str, Any]:
@@ -85,12 +99,14 @@ async def test_card_data_in_a_reason_is_refused_and_not_echoed(
 
 
 @every_step
-async def test_the_key_may_come_in_the_body_or_in_the_header(servers: Servers, call: Call) -> None:
+async def test_the_key_may_come_in_the_body_or_in_the_header(
+    servers: Servers, key: str, call: Call
+) -> None:
     payment_id = await call.prepared(servers)
-    first = await http_reply(servers, call, payment_id, key=KEY)
-    again = await http_reply(servers, call, payment_id, idempotency_key=KEY)
+    first = await http_reply(servers, call, payment_id, key=key)
+    again = await http_reply(servers, call, payment_id, idempotency_key=key)
     assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")
-    differing = await http_reply(servers, call, payment_id, key=KEY, idempotency_key="k-2")
+    differing = await http_reply(servers, call, payment_id, key=key, idempotency_key=f"{key}-2")
     assert differing.json()["errors"][0]["field"] == "idempotency_key"
 
 
