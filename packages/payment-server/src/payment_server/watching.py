@@ -31,8 +31,9 @@ from payment_server.store.database import Database
 WATCHERS_LIMIT: Final = 1_024
 """In one process. Each holds a page at most, so that all of them fit beside the calls."""
 
-PAGE_ROWS: Final = 200
-"""About 200 KiB of snapshots; by then a statement's fixed costs are small beside its rows'."""
+PAGE_ROWS: Final = 100
+"""About 100 KiB of snapshots, 3 MiB of the largest; by then a statement's fixed costs are small
+beside its rows'."""
 
 READS_LIMIT: Final = 2
 """Watchers that read at once. The connections belong to those who pay; watchers can wait."""
