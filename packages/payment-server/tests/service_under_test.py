@@ -147,10 +147,14 @@ DETAILS = {
 
 
 async def refusal(call: Awaitable[object]) -> Refusal:
-    """The failure of a call that must fail, with exactly one ErrorInfo."""
+    """The failure of a call that must fail."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    error = caught.value
+    return refusal_of(caught.value)
+
+
+def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
+    """A failure taken apart, which has exactly one ErrorInfo."""
     trailing: dict[str, Any] = dict(error.trailing_metadata() or ())
     status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
     names = [each.type_url.rpartition(".")[2] for each in status.details]

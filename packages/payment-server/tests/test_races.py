@@ -13,7 +13,7 @@ import pytest
 from auditing import differences_in
 from databases import copy_of
 from mutating_calls import STEPS, Call, over_grpc
-from service_under_test import SCALE, Refusal, Servers, refusal, running
+from service_under_test import SCALE, Refusal, Servers, refusal_of, running
 
 from payment.v1 import payment_pb2 as pb
 
@@ -60,11 +60,7 @@ class Ask:
         try:
             return await servers.ask(payment_id, self.action, **self.fields)
         except grpc.aio.AioRpcError as error:
-            return await refusal(_again(error))
-
-
-async def _again(error: grpc.aio.AioRpcError) -> None:
-    raise error
+            return refusal_of(error)
 
 
 async def test_of_ten_captures_of_300_on_1000_exactly_three_succeed(

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from auditing import differences_in
-from service_under_test import SCALE, Servers, Start, refusal
+from service_under_test import SCALE, Servers, Start, refusal_of
 
 from payment.v1 import payment_pb2 as pb
 from payment_server.domain.payment import Payment
@@ -86,11 +86,7 @@ async def outcome(servers: Servers, payment_id: str, action: str) -> Any:
     try:
         return (await servers.ask(payment_id, action)).payment
     except grpc.aio.AioRpcError as error:
-        return (await refusal(_raised(error))).reason
-
-
-async def _raised(error: grpc.aio.AioRpcError) -> None:
-    raise error
+        return refusal_of(error).reason
 
 
 async def ended(clock: Payments, random: Random, payment: Payment) -> None:
