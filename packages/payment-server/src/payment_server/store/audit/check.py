@@ -17,12 +17,18 @@ class Check(msgspec.Struct, frozen=True):
     sql: str
 
 
+STEPS: Final = """
+  SELECT merchant_id, payment_id, version, lag(version) OVER life AS version_before, type,
+    status_before, lag(status) OVER life AS status_of_last, status,
+    transaction_id, lag(transaction_id) OVER life AS transaction_before
+  FROM events WINDOW life AS (PARTITION BY merchant_id, payment_id ORDER BY version)
+"""
+"""Each event, and some of the one before it."""
+
 HISTORY: Final = """
-  SELECT e.merchant_id, e.payment_id, e.version, e.type, e.status_before, e.status,
-    s AS after, lag(s) OVER life AS before,
-    lag(e.version) OVER life AS version_before, lag(e.status) OVER life AS status_of_last,
-    e.transaction_id, lag(e.transaction_id) OVER life AS transaction_before,
-    e.event_id, e.customer_id, e.occurred_at, e.snapshot
+  SELECT e.merchant_id, e.payment_id, e.version, lag(e.version) OVER life AS version_before,
+    e.type, e.status, e.customer_id, e.occurred_at, e.snapshot ->> 'format_version' AS format,
+    s AS after, lag(s) OVER life AS before
   FROM events AS e CROSS JOIN LATERAL json_populate_record(NULL::payments,
     CASE json_typeof(e.snapshot -> 'payment') WHEN 'object' THEN e.snapshot -> 'payment' END) AS s
   WINDOW life AS (PARTITION BY e.merchant_id, e.payment_id ORDER BY e.version)

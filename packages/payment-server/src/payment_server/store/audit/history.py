@@ -2,15 +2,15 @@
 
 from typing import Final
 
-from payment_server.store.audit.check import HISTORY, Check
+from payment_server.store.audit.check import HISTORY, STEPS, Check
 
 _COMPLETE: Final = f"""
-WITH history AS ({HISTORY}), last AS (
+WITH step AS ({STEPS}), last AS (
   SELECT merchant_id, payment_id, max(version) AS version FROM events
   GROUP BY merchant_id, payment_id)
 SELECT merchant_id, payment_id,
   format('version %s follows version %s', version, version_before) AS difference
-FROM history WHERE version <> version_before + 1
+FROM step WHERE version <> version_before + 1
 UNION ALL
 SELECT merchant_id, payment_id, CASE
   WHEN p.payment_id IS NULL THEN 'has events and no row'
@@ -21,9 +21,9 @@ WHERE p.version IS DISTINCT FROM last.version
 """
 
 _BEGINS: Final = f"""
-WITH history AS ({HISTORY})
+WITH step AS ({STEPS})
 SELECT merchant_id, payment_id, format('version %s is %s', version, type) AS difference
-FROM history
+FROM step
 WHERE CASE type
   WHEN 'payment.created' THEN version <> 1
   WHEN 'payment.imported' THEN version_before IS NOT NULL
@@ -31,15 +31,15 @@ WHERE CASE type
 """
 
 _FOLLOWS: Final = f"""
-WITH history AS ({HISTORY})
+WITH step AS ({STEPS})
 SELECT merchant_id, payment_id, format('version %s says %s before, and it was %s',
   version, coalesce(status_before, 'nothing'), coalesce(status_of_last, 'nothing')) AS difference
-FROM history WHERE status_before IS DISTINCT FROM status_of_last
+FROM step WHERE status_before IS DISTINCT FROM status_of_last
 """
 
-# Design section 4, once more, on its own.
+# The lifecycle once more: what the domain says of it and what the CHECK says may both be wrong.
 _STEPS: Final = f"""
-WITH history AS ({HISTORY}), step (type, sources, targets) AS (VALUES
+WITH step AS ({STEPS}), lifecycle (what, sources, targets) AS (VALUES
   ('authorization_started', 'created failed requires_action', 'processing'),
   ('action_required', 'processing', 'requires_action'),
   ('authorized', 'processing', 'authorized'),
@@ -59,8 +59,8 @@ WITH history AS ({HISTORY}), step (type, sources, targets) AS (VALUES
   ('refund_started', 'captured partially_refunded', 'unchanged'),
   ('refund_failed', 'captured partially_refunded', 'unchanged'))
 SELECT merchant_id, payment_id,
-  format('version %s: %s from %s to %s', version, h.type, status_before, status) AS difference
-FROM history AS h LEFT JOIN step ON h.type = 'payment.' || step.type
+  format('version %s: %s from %s to %s', version, type, status_before, status) AS difference
+FROM step LEFT JOIN lifecycle ON type = 'payment.' || what
 WHERE status_before IS NOT NULL AND (
   status_before = ANY (string_to_array(sources, ' ')) AND CASE targets
     WHEN 'unchanged' THEN status = status_before
@@ -72,7 +72,7 @@ WITH history AS ({HISTORY})
 SELECT merchant_id, payment_id,
   format('version %s: the %s of the event is not the snapshot''s', version, fact) AS difference
 FROM history CROSS JOIN LATERAL (VALUES
-  ('format', snapshot ->> 'format_version' = '1'),
+  ('format', format = '1'),
   ('merchant', merchant_id = (after).merchant_id),
   ('payment', payment_id = (after).payment_id),
   ('version', version = (after).version),
@@ -115,7 +115,7 @@ FROM history CROSS JOIN LATERAL (VALUES
 WHERE version_before IS NOT NULL AND is_so IS NOT TRUE
 """
 
-# Design section 4 of the amounts; the CHECKs say the same of the row, but somebody may drop them.
+# The CHECKs say the same of the row; but they can be dropped, and of a snapshot nobody says it.
 _AGREES: Final = f"""
 WITH history AS ({HISTORY}), said AS (
   SELECT merchant_id, payment_id, format('version %s', version) AS place, after AS payment
@@ -153,10 +153,10 @@ WHERE (
 """
 
 _IN_ORDER: Final = f"""
-WITH history AS ({HISTORY})
+WITH step AS ({STEPS})
 SELECT merchant_id, payment_id, format('version %s is of transaction %s, the one before of %s',
   version, transaction_id, transaction_before) AS difference
-FROM history WHERE transaction_id < transaction_before
+FROM step WHERE transaction_id < transaction_before
 UNION ALL
 SELECT merchant_id, payment_id, format('version %s is of transaction %s, which is yet to come',
   version, transaction_id)
