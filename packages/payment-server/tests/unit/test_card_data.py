@@ -64,7 +64,8 @@ def test_every_text_of_a_creation_is_looked_at(field: str) -> None:
 
 @pytest.mark.parametrize("field", ["payment_method", "reason", "result"])
 def test_every_text_of_a_step_is_looked_at(field: str) -> None:
-    wish = ProcessPayment(payment_id="id", action=Action.PROCESS, **{field: f"card {VISA}"})
+    texts: dict[str, Any] = {field: f"card {VISA}"}
+    wish = ProcessPayment(payment_id="id", action=Action.PROCESS, **texts)
     assert places_of(wish) == [field]
 
 
