@@ -92,6 +92,23 @@ def any_call(random: Random, life: Life) -> Call:
     )
 
 
+def other_calls(call: Call) -> list[Call]:
+    """The call with one thing changed that its meaning hangs on, each in turn."""
+    wish = call.wish
+    others = [replace(call, wish=replace(wish, action="cancel", part=0, method="", is_final=False))]
+    if wish.action in ("capture", "refund"):
+        others.append(replace(call, wish=replace(wish, part=wish.part + 1)))
+    if wish.action == "capture" and wish.is_strict:
+        others.append(replace(call, wish=replace(wish, is_final=not wish.is_final)))
+    if wish.action == "refund" and wish.is_strict:
+        others.append(replace(call, reason=f"{call.reason} and late"))
+    if wish.action == "complete":
+        others = [replace(call, result="refused" if call.result == "approved" else "approved")]
+    if wish.action in ATTEMPTS and not wish.is_strict:
+        others.append(replace(call, wish=replace(wish, method="card_mastercard")))
+    return others
+
+
 def any_method(random: Random) -> str:
     return random.choice(METHODS)
 

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from life_calls import Call, any_call, any_method, left_for
+from life_calls import Call, any_call, any_method, left_for, other_calls
 from life_model import (
     AMOUNTS,
     CURRENCIES,
@@ -147,14 +147,27 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.keys))
     @rule()
     def repeat(self) -> None:
-        """The same wish with the same key, whatever has become of the payment."""
-        key, bound = self.random.choice(list(self.keys.items()))
-        if bound.call is not None:
+        """The same wishes with the same keys, whatever has become of the payments."""
+        bound_keys = [(key, bound) for key, bound in self.keys.items() if bound.call]
+        for key, bound in self.random.sample(bound_keys, min(3, len(bound_keys))):
+            assert bound.call is not None
             version = self.random.choice((0, 1, bound.life.model.version, 99))
             wish = replace(bound.call.wish, version=version)
-            is_short = self.random.random() < 0.5
-            self._repeat(bound, replace(bound.call, wish=wish, is_short=is_short), key)
+            for is_short in (True, False):
+                self._repeat(bound, replace(bound.call, wish=wish, is_short=is_short), key)
             self._agree(bound.life)
+
+    @precondition(lambda self: any(bound.call for bound in self.keys.values()))
+    @rule()
+    def misuse(self) -> None:
+        """Nearly the same wish with the key of another one."""
+        bound_keys = [(key, bound.call) for key, bound in self.keys.items() if bound.call]
+        key, call = self.random.choice(bound_keys)
+        life = self.random.choice((self.keys[key].life, self.random.choice(self.lives)))
+        for other in other_calls(call):
+            note(f"{life.payment_id}: {other}, {key=}")
+            self._ask(life, other, key)
+        self._agree(life)
 
     def teardown(self) -> None:
         for life in self.lives:
