@@ -40,6 +40,11 @@ async def test_verify_says_that_the_rows_come_from_elsewhere(restored_url: str) 
     assert set(await differences_in(restored_url)) == {"events-are-at-home", "events-are-in-order"}
 
 
+async def test_the_service_does_not_start_on_them(restored_url: str) -> None:
+    with pytest.raises(schema.SchemaError, match="another cluster"):
+        await schema.pending(restored_url)
+
+
 async def test_migrate_makes_it_a_database_of_its_own(restored_url: str) -> None:
     before = await identity_of(restored_url)
     await schema.migrate(restored_url)

@@ -165,8 +165,8 @@ def verify(data_dir: Path | None) -> None:
         findings = asyncio.run(_findings(settings, data_dir or settings.data_dir))
     except (SettingsInvalid, EmbeddedPostgresError, SchemaError, PaymentServiceError) as error:
         _fail(f"cannot verify: {error}", CANNOT_LOOK)
-    except OSError as error:  # the files with the passwords
-        _fail(f"cannot verify: {error.filename}: {error.strerror}", CANNOT_LOOK)
+    except OSError as error:  # files of the embedded one that are somebody else's
+        _fail(f"cannot verify: {error}", CANNOT_LOOK)
     except KeyboardInterrupt:
         _fail("verified only in part", CANNOT_LOOK)
     total = sum(each.total for each in findings)

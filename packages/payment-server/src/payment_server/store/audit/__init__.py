@@ -65,23 +65,33 @@ async def audit(url: str, on_finding: Callable[[Finding], None]) -> Mapping[str,
 
     Raises DatabaseUnavailable, and SchemaError where the schema is not this program's.
     """
-    missing = await schema.pending(url)
-    if missing:
-        raise schema.SchemaError(f"the database lacks {len(missing)} migrations: run `migrate`")
     try:
         connection = await connect(url)
-        try:
-            # Whoever verifies has time: the limits are those of the service's calls.
-            await connection.execute("SET statement_timeout = 0")
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                for check in CHECKS:
-                    on_finding(await made(connection, check))
-                return await _counted(connection)
-        finally:
-            connection.terminate()
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DatabaseUnavailable(f"cannot connect to the database: {error!r}") from error
+    try:
+        # Whoever verifies has time: the limits are those of the service's calls.
+        await bounded(connection, connection.execute("SET statement_timeout = 0"))
+        await _refuse_other_schema(connection)
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            for check in CHECKS:
+                on_finding(await made(connection, check))
+            return await _counted(connection)
+    except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         kind = type(error).__name__
         raise DatabaseUnavailable(f"the database went away meanwhile ({kind})") from error
+    finally:
+        connection.terminate()
+
+
+async def _refuse_other_schema(connection: Connection) -> None:
+    """Not `schema.pending`, which refuses restored rows: of a backup one wants to know most."""
+    try:
+        rows = await bounded(connection, connection.fetch("SELECT number FROM schema_migrations"))
+    except asyncpg.UndefinedTableError:
+        raise schema.SchemaError("the database has no schema of ours") from None
+    if {row["number"] for row in rows} != {each.number for each in schema.migrations()}:
+        raise schema.SchemaError("the database's migrations are not this version's: run `migrate`")
 
 
 async def made(connection: Connection, check: Check) -> Finding:
