@@ -310,10 +310,11 @@ class TestDeadlines:
         until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
         assert (await twin.create(expires_at=until)).expires_at == until
 
-    async def test_a_deadline_that_has_passed_is_refused(self, twin: "Twin") -> None:
-        with pytest.raises(InvalidRequest) as caught:
-            await twin.create(expires_at=datetime.now(UTC) - timedelta(days=1))
-        assert caught.value.violations[0].field == "expires_at"
+    async def test_a_deadline_that_has_passed_ends_the_payment(self, twin: "Twin") -> None:
+        payment = await twin.create(expires_at=datetime.now(UTC) - timedelta(days=1))
+        with pytest.raises(IllegalTransition) as caught:
+            await twin.process(payment.payment_id)
+        assert caught.value.reason == "PAYMENT_EXPIRED"
 
     async def test_a_hold_says_when_it_lapses(self, twin: "Twin") -> None:
         payment = await held(twin)

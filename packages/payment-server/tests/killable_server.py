@@ -97,12 +97,12 @@ def killable(switch: Switch) -> type[Database]:
 
     class KillableDatabase(Database):
         async def write(
-            self, sql: str, *arguments: object, repeatable: bool
+            self, sql: str, *arguments: object, repeatable: bool, finishes: bool = False
         ) -> list[asyncpg.Record]:
             key = next((each for each in arguments if is_key(each)), None)
             before, after = places_of(sql)
             await switch.reached(before, key)
-            rows = await super().write(sql, *arguments, repeatable=repeatable)
+            rows = await super().write(sql, *arguments, repeatable=repeatable, finishes=finishes)
             await switch.reached(after, key)
             return rows
 

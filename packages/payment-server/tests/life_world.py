@@ -22,7 +22,6 @@ from payment_server.store import payments as store
 from payment_server.store.database import Database
 
 MERCHANT = "default"
-LEASE_SECONDS = 60.0
 STEP_LIMIT_SECONDS = 30.0
 
 Answer = TypeVar("Answer")
@@ -92,7 +91,7 @@ class World:
 
         async def is_said() -> bool:
             await self.database.write(_MAKE_DUE, operation_id, repeatable=True)
-            await workers.look_up_due(self.database, self.payments, LEASE_SECONDS)
+            await workers.look_up_due(self.database, self.payments)
             return not await self.database.read(_IS_OUTSTANDING, operation_id)
 
         await until(is_said)

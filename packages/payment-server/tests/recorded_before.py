@@ -108,7 +108,8 @@ async def make_first_schema(connection: "asyncpg.Connection[asyncpg.Record]") ->
 
 async def record(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[str, str]:
     """Stores PAYMENTS in a database of the first schema; returns their ids by their names."""
-    changed_at = (datetime.now(UTC) - timedelta(hours=1)).replace(microsecond=0)
+    # Not so long ago that an authorization which nobody finished is given up.
+    changed_at = (datetime.now(UTC) - timedelta(minutes=5)).replace(microsecond=0)
     payment_ids = {}
     for name, recorded in PAYMENTS.items():
         payment = _payment_row(name, recorded, changed_at)

@@ -160,3 +160,16 @@ async def test_refunds_of_before_are_listed(migrated: Migrated, service: Servers
     request = pb.ListRefundsRequest(payment_id=migrated.payment_ids["refund-failed"])
     [refund] = (await service.stub.ListRefunds(request)).refunds
     assert (refund.amount, refund.status) == ("3.00", pb.REFUND_STATUS_FAILED)
+
+
+async def test_a_watch_from_the_beginning_begins_with_the_import(
+    migrated: Migrated, service: Servers
+) -> None:
+    watch = service.stub.WatchPayments(
+        pb.WatchPaymentsRequest(payment_id=migrated.payment_ids["closed"], from_beginning=True)
+    )
+    events = (answer.event async for answer in watch if answer.HasField("event"))
+    event = await anext(events)
+    watch.cancel()
+    assert (event.type, event.version) == ("payment.imported", PAYMENTS["closed"].version)
+    assert event.payment.amount_voided == "7.00"

@@ -65,15 +65,20 @@ async def test_every_statement_prepares_against_the_schema(database_url: str, na
     await connection.close()
 
 
+BY_TIME = {"payments_lapsing", "operations_to_look_up", "idempotency_answered"}
+"""What the loops that go over all merchants read by."""
+
+
 async def test_merchant_id_leads_every_key_and_index(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     rows = await connection.fetch(
-        "SELECT tablename, indexdef FROM pg_indexes"
+        "SELECT indexname, indexdef FROM pg_indexes"
         " WHERE schemaname = 'public' AND tablename NOT LIKE 'schema_%'"
     )
     await connection.close()
     assert len(rows) >= 5
-    assert [row["indexdef"] for row in rows if "(merchant_id, " not in row["indexdef"]] == []
+    others = {row["indexname"] for row in rows if "(merchant_id, " not in row["indexdef"]}
+    assert others == BY_TIME
 
 
 TABLES = ("payments", "operations", "refunds", "transfers", "events", "idempotency")

@@ -199,7 +199,7 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
             if databases.embedded is not None:
                 database.writable = databases.embedded.has_room()
 
-        look_up = partial(workers.look_up_due, database, payments, 2 * limit_seconds)
+        look_up = partial(workers.look_up_due, database, payments)
         lapse = partial(workers.lapse_due, database, payments)
         prune = partial(workers.prune_answers, database)
 

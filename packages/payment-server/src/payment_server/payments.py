@@ -8,7 +8,9 @@ crash or a lost reply leaves between the phases, `resume` finishes.
 import asyncio
 import logging
 import random
+import traceback
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -23,17 +25,17 @@ from payment_server.domain.commands import (
 )
 from payment_server.domain.errors import (
     IdempotencyKeyReused,
-    InvalidRequest,
     OutcomeUnknown,
     Overloaded,
     PaymentNotFound,
+    PaymentServiceError,
     ProcessorUnreachable,
     TransactionAborted,
     Unavailable,
-    Violation,
 )
 from payment_server.domain.idempotency import Replay, fingerprint
 from payment_server.domain.operation import (
+    GIVEN_UP,
     UNKNOWN,
     Operation,
     OperationKind,
@@ -65,13 +67,16 @@ CHANGES_LIMIT: Final = 8_192
 """Changes under way at once, those included whose callers have left: as many as calls may be."""
 
 PROCESSOR_LIMIT_SECONDS: Final = 5.0
-"""Longer than processors take; whoever waits at a till has given up by then. An operation is left
-to who began it for twice as long: the call to the processor, and as much again for the booking."""
+"""Longer than processors take; whoever waits at a till has given up by then."""
 
 LOOK_UP_PAUSE_SECONDS: Final = 0.5
 LOOK_UP_PAUSE_LIMIT_SECONDS: Final = 3600.0
 """A processor that has not decided is asked again after a pause as long as it has had so far:
 soon where it is quick, and each hour where it takes days."""
+
+UNATTENDED_LIMIT_SECONDS: Final = 15 * 60.0
+"""An authorization that never reached its processor is not begun later than this: the customer has
+paid in another way, or left."""
 
 ANSWER_KEPT_SECONDS: Final = 7 * 24 * 3600.0
 """For how long a replay has the very bytes of the first answer: longer than callers retry."""
@@ -120,7 +125,9 @@ class Payments:
         self._database = database
         self._processor = processor
         self._processor_limit_seconds = processor_limit_seconds
-        self._lease_seconds = 2 * processor_limit_seconds
+        self.lease_seconds = 2 * processor_limit_seconds
+        """For how long an operation is left to who began it: the call to the processor, and as
+        much again for the booking."""
         self._on_change = on_change
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -132,7 +139,6 @@ class Payments:
         command = self._accepted(command)
         payment_id = ids.new_id()
         created_at = ids.time_of(payment_id)
-        await self._refuse_past_deadline(caller, command, created_at)
         payment = Payment(
             payment_id=payment_id,
             merchant_id=caller.merchant_id,
@@ -159,6 +165,14 @@ class Payments:
         self._on_change(caller.merchant_id)
         return Outcome(payment)
 
+    async def _created_before(self, caller: Caller, bound: BoundKey) -> Outcome:
+        if bound.answer is not None:
+            return Outcome(bound.answer.payment, replay=Replay.YES)
+        payment = await store.get(self._database, caller.merchant_id, bound.payment_id)
+        if payment is None:
+            raise LookupError(f"payment {bound.payment_id} is gone")
+        return Outcome(payment, replay=Replay.RECONSTRUCTED)
+
     async def change(self, caller: Caller, wish: ProcessPayment) -> Outcome:
         """Moves a payment on: processes, authorizes, captures, cancels, refunds or completes it.
 
@@ -179,84 +193,22 @@ class Payments:
         # From here on a task of its own: a caller that goes away leaves nothing half done.
         return await asyncio.shield(self._spawn(self._change(caller, wish, key)))
 
-    async def resume(self, operation: Operation) -> None:
-        """Finishes an operation that somebody began and did not finish, or looks again at a
-        refund that may still fail.
-
-        The processor is asked what became of it; if it never heard of it, it is asked to do it,
-        under the same id.
-        """
-        found = await store.find(
-            self._database,
-            operation.merchant_id,
-            operation.payment_id,
-            operation_id=operation.operation_id,
-        )
-        if found.payment is None or found.operation != operation:
-            return  # finished meanwhile
-        async with asyncio.timeout(self._processor_limit_seconds):
-            verdict = await self._processor.look_up(found.payment, operation)
-        if operation.status is not OperationStatus.PENDING:
-            await self._look_again(operation, verdict)
-            return
-        if verdict is None:
-            verdict = await self._ask(found.payment, operation)
-        outcome = await self._book(found.payment, operation, verdict)
-        log.info(
-            "resumed operation %s of payment %s: %s",
-            operation.operation_id,
-            operation.payment_id,
-            outcome.operation and outcome.operation.status,
-        )
-
-    async def lapse(self, payment: Payment) -> None:
-        """Ends what time has ended: a deadline, a challenge or a hold. Whoever comes first wins."""
-        change = step.lapse(payment, _now(payment))
-        if await changes.lapse(self._database, payment, change):
-            self._on_change(payment.merchant_id)
-
-    async def drain(self, limit_seconds: float) -> None:
-        """Waits for the operations under way; what is not done by then is for `resume`."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=limit_seconds)
-
-    def _accepted(self, command: Command) -> Command:
-        """The command with a token in place of what the processor takes for one."""
-        if command.payment_method:
-            token = self._processor.tokenize(command.payment_method)
-            command = replace(command, payment_method=token)
-        refuse_card_data(command)
-        return command
-
-    async def _refuse_past_deadline(
-        self, caller: Caller, command: CreatePayment, now: datetime
-    ) -> None:
-        """A deadline is to come; unless the payment was recorded before, and this is a replay."""
-        if command.expires_at is None or command.expires_at > now:
-            return
-        found = await self._find(caller, ids.LOWEST, ids.LOWEST)
-        if found.key is None:
-            raise InvalidRequest([Violation("expires_at", "must be a time that is to come")])
-
-    async def _created_before(self, caller: Caller, bound: BoundKey) -> Outcome:
-        if bound.answer is not None:
-            return Outcome(bound.answer.payment, replay=Replay.YES)
-        payment = await store.get(self._database, caller.merchant_id, bound.payment_id)
-        if payment is None:
-            raise LookupError(f"payment {bound.payment_id} is gone")
-        return Outcome(payment, replay=Replay.RECONSTRUCTED)
-
     async def _change(self, caller: Caller, wish: ProcessPayment, key: Key | None) -> Outcome:
-        """Phase 1, the call, and phase 2."""
+        """Phase 1, decided anew while others come first; then the call, and phase 2."""
         operation_id = ids.new_id()
-        for round_ in range(ROUNDS_LIMIT):
+        for round_ in range(ROUNDS_LIMIT + 1):
             found = await self._find(caller, wish.payment_id, operation_id, again=round_ > 0)
             if found.key is not None and found.key.operation_id != operation_id:
                 return await self._repeat(caller, wish, found)
             if found.payment is None:
                 raise PaymentNotFound(wish.payment_id)
             if found.operation is not None:  # stored by a round whose reply was lost
-                return await self._carry_out(found.payment, found.operation)
+                return _settled(found) or await self._carry_out(found.payment, found.operation)
+            if round_ == ROUNDS_LIMIT:
+                break
+            if found.is_over:  # and the loop that ends such payments has not come by yet
+                await self.lapse(found.payment)
+                continue
             begun = step.begin(
                 found.payment,
                 wish,
@@ -265,30 +217,114 @@ class Payments:
                 now=_now(found.payment),
             )
             if await changes.begin(
-                self._database, found.payment, begun, key, lease_seconds=self._lease_seconds
+                self._database, found.payment, begun, key, lease_seconds=self.lease_seconds
             ):
                 self._on_change(caller.merchant_id)
                 return await self._carry_out(begun.payment, begun.operation)
             await _pause_after(round_)
-        if (await self._find(caller, wish.payment_id, operation_id, again=True)).operation:
-            raise OutcomeUnknown(repeatable=key is not None)
         raise TransactionAborted
 
     async def _carry_out(self, payment: Payment, operation: Operation) -> Outcome:
-        """From the stored intent to the booked outcome."""
+        """From the stored intent to the booked outcome.
+
+        The intent is stored, so the operation will be finished whatever goes wrong here; until
+        then it is pending, and that is what its caller is told.
+        """
         if operation.status is not OperationStatus.PENDING:
             return Outcome(payment, operation)
         try:
             verdict = await self._ask(payment, operation)
             return await self._book(payment, operation, verdict)
         except ProcessorUnreachable:
+            with suppress(PaymentServiceError):
+                await self._look_up_later(operation)
             if operation.idempotency_key is not None:
                 raise  # the same key will find the operation, and its outcome
-            return Outcome(payment, operation)
-        except (Unavailable, OutcomeUnknown, TransactionAborted) as error:
-            # The intent is stored, so the operation will be finished; until then it is pending.
+        except PaymentServiceError as error:
             log.warning("operation %s is left pending: %s", operation.operation_id, error.reason)
+        except Exception:
+            log.exception("operation %s is left pending", operation.operation_id)
+        return Outcome(payment, operation)
+
+    async def _ask(self, payment: Payment, operation: Operation) -> Verdict:
+        """The processor's verdict; pending where it takes longer than its limit, or fails in a way
+        that does not say whether it was reached."""
+        ask = {
+            OperationKind.AUTHORIZE: self._processor.authorize,
+            OperationKind.CAPTURE: self._processor.capture,
+            OperationKind.CANCEL: self._processor.cancel,
+            OperationKind.REFUND: self._processor.refund,
+            OperationKind.COMPLETE: self._processor.complete,
+        }[operation.kind]
+        try:
+            async with asyncio.timeout(self._processor_limit_seconds):
+                return await ask(payment, operation)
+        except ProcessorUnreachable:
+            raise
+        except TimeoutError:
+            log.warning("the processor is late with operation %s", operation.operation_id)
+        except Exception as error:
+            # The frames and the type: the text of a foreign exception may quote what was sent.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            log.error(
+                "the processor failed on operation %s: %s\n%s",
+                operation.operation_id,
+                type(error).__qualname__,
+                frames,
+            )
+        return UNKNOWN
+
+    async def _book(self, payment: Payment, operation: Operation, verdict: Verdict) -> Outcome:
+        """Phase 2: the outcome and the answer, on whatever version the payment has by now."""
+        if verdict.status is OperationStatus.PENDING:
+            await self._look_up_later(operation)
             return Outcome(payment, operation)
+        recheck_seconds = None
+        if verdict.recheck_at and (operation.kind, verdict.status) == _GIVEN_BACK:
+            recheck_seconds = _seconds_until(verdict.recheck_at)
+        for round_ in range(BOOKING_ROUNDS_LIMIT):
+            settled = step.settle(payment, operation, verdict, _now(payment))
+            if await changes.settle(
+                self._database, payment, settled, recheck_seconds=recheck_seconds
+            ):
+                self._on_change(payment.merchant_id)
+                return Outcome(settled.payment, settled.operation)
+            found = await store.find(
+                self._database,
+                operation.merchant_id,
+                operation.payment_id,
+                key=operation.idempotency_key,
+                operation_id=operation.operation_id,
+            )
+            if (outcome := _settled(found)) is not None:
+                return outcome
+            if found.payment is None or found.operation is None:
+                raise LookupError(f"operation {operation.operation_id} is gone")
+            payment = found.payment
+            await _pause_after(round_)
+        raise TransactionAborted
+
+    async def _repeat(self, caller: Caller, wish: ProcessPayment, found: store.Found) -> Outcome:
+        """The answer of an earlier request with this key, waited for while it is outstanding."""
+        loop = asyncio.get_running_loop()
+        patience = TWIN_WAIT_SECONDS
+        if caller.patience_seconds is not None:
+            patience = min(patience, caller.patience_seconds - TWIN_MARGIN_SECONDS)
+        give_up_at = loop.time() + patience
+        while True:
+            bound = found.key
+            if bound is None or bound.fingerprint != fingerprint(wish):
+                raise IdempotencyKeyReused
+            if bound.answer is not None:
+                return Outcome(bound.answer.payment, bound.answer.operation, Replay.YES)
+            if found.payment is None or found.operation is None:
+                raise LookupError(f"payment {bound.payment_id} is gone")
+            if found.operation.status is not OperationStatus.PENDING:
+                return Outcome(found.payment, found.operation, Replay.RECONSTRUCTED)
+            if loop.time() >= give_up_at:
+                return Outcome(found.payment, found.operation, Replay.YES)
+            await asyncio.sleep(TWIN_POLL_SECONDS)
+            found = await self._find(caller, bound.payment_id, found.operation.operation_id)
 
     async def _find(
         self, caller: Caller, payment_id: str, operation_id: str, *, again: bool = False
@@ -307,86 +343,64 @@ class Payments:
                 raise
             raise OutcomeUnknown(repeatable=caller.idempotency_key is not None) from error
 
-    async def _repeat(self, caller: Caller, wish: ProcessPayment, found: store.Found) -> Outcome:
-        """The answer of an earlier request with this key, waited for while it is outstanding."""
-        loop = asyncio.get_running_loop()
-        patience = TWIN_WAIT_SECONDS
-        if caller.patience_seconds is not None:
-            patience = min(patience, caller.patience_seconds - TWIN_MARGIN_SECONDS)
-        give_up_at = loop.time() + patience
-        while True:
-            bound = found.key
-            if bound is None or bound.fingerprint != fingerprint(wish):
-                raise IdempotencyKeyReused
-            if bound.answer is not None:
-                return Outcome(bound.answer.payment, bound.answer.operation, Replay.YES)
-            if found.payment is None or found.operation is None:
-                raise PaymentNotFound(wish.payment_id)
-            if found.operation.status is not OperationStatus.PENDING:
-                return Outcome(found.payment, found.operation, Replay.RECONSTRUCTED)
-            if loop.time() >= give_up_at:
-                return Outcome(found.payment, found.operation, Replay.YES)
-            await asyncio.sleep(TWIN_POLL_SECONDS)
-            found = await self._find(caller, bound.payment_id, found.operation.operation_id)
+    def _accepted(self, command: Command) -> Command:
+        """The command with a token in place of what the processor takes for one."""
+        if command.payment_method:
+            token = self._processor.tokenize(command.payment_method)
+            command = replace(command, payment_method=token)
+        refuse_card_data(command)
+        return command
 
-    async def _ask(self, payment: Payment, operation: Operation) -> Verdict:
-        """The processor's verdict; pending where it takes longer than its limit."""
-        ask = {
-            OperationKind.AUTHORIZE: self._processor.authorize,
-            OperationKind.CAPTURE: self._processor.capture,
-            OperationKind.CANCEL: self._processor.cancel,
-            OperationKind.REFUND: self._processor.refund,
-            OperationKind.COMPLETE: self._processor.complete,
-        }[operation.kind]
+    async def resume(self, operation: Operation) -> None:
+        """Finishes an operation that somebody began and did not finish, or looks again at a
+        refund that may still fail.
+
+        The processor is asked what became of it; if it never heard of it, it is asked to do it,
+        under the same id. Raises what the processor and the database raise; the operation is
+        looked up again after a growing pause then.
+        """
         try:
-            async with asyncio.timeout(self._processor_limit_seconds):
-                return await ask(payment, operation)
-        except TimeoutError:
-            return UNKNOWN
+            await self._resume(operation)
+        except Exception:
+            with suppress(PaymentServiceError):
+                await self._look_up_later(operation)
+            raise
 
-    async def _book(self, payment: Payment, operation: Operation, verdict: Verdict) -> Outcome:
-        """Phase 2: the outcome and the answer, on whatever version the payment has by now."""
-        if verdict.status is OperationStatus.PENDING:
-            await self._look_up_later(operation)
-            return Outcome(payment, operation)
-        recheck_seconds = None
-        if verdict.recheck_at is not None:
-            recheck_seconds = (verdict.recheck_at - datetime.now(UTC)).total_seconds()
-        for round_ in range(BOOKING_ROUNDS_LIMIT):
-            settled = step.settle(payment, operation, verdict, _now(payment))
-            if await changes.settle(
-                self._database, payment, settled, recheck_seconds=recheck_seconds
-            ):
-                self._on_change(payment.merchant_id)
-                return Outcome(settled.payment, settled.operation)
-            found = await store.find(
-                self._database,
-                operation.merchant_id,
-                operation.payment_id,
-                key=operation.idempotency_key,
-                operation_id=operation.operation_id,
-            )
-            if found.key is not None and found.key.answer is not None:
-                return Outcome(found.key.answer.payment, found.key.answer.operation)
-            if found.payment is None or found.operation is None:
-                raise LookupError(f"operation {operation.operation_id} is gone")
-            if found.operation.status is not OperationStatus.PENDING:
-                return Outcome(found.payment, found.operation)
-            payment = found.payment
-            await _pause_after(round_)
-        raise TransactionAborted
-
-    async def _look_up_later(self, operation: Operation) -> None:
-        age_seconds = (datetime.now(UTC) - operation.created_at).total_seconds()
-        pause = min(max(age_seconds, LOOK_UP_PAUSE_SECONDS), LOOK_UP_PAUSE_LIMIT_SECONDS)
-        await changes.look_up_again_in(self._database, operation, pause)
+    async def _resume(self, operation: Operation) -> None:
+        found = await store.find(
+            self._database,
+            operation.merchant_id,
+            operation.payment_id,
+            operation_id=operation.operation_id,
+        )
+        if found.payment is None or found.operation != operation:
+            return  # finished meanwhile
+        async with asyncio.timeout(self._processor_limit_seconds):
+            verdict = await self._processor.look_up(found.payment, operation)
+        if operation.status is not OperationStatus.PENDING:
+            await self._look_again(operation, verdict)
+            return
+        if verdict is None and _is_unattended(operation):
+            verdict = GIVEN_UP
+        if verdict is None:
+            verdict = await self._ask(found.payment, operation)
+        outcome = await self._book(found.payment, operation, verdict)
+        log.info(
+            "resumed operation %s of payment %s: %s",
+            operation.operation_id,
+            operation.payment_id,
+            outcome.operation and outcome.operation.status,
+        )
 
     async def _look_again(self, operation: Operation, verdict: Verdict | None) -> None:
         """A refund that had succeeded: it stands, may still fail, or has failed after all."""
-        if verdict is not None and verdict.status is OperationStatus.FAILED:
-            await self._reverse(operation, verdict)
-        elif verdict is not None and (verdict.recheck_at or verdict == UNKNOWN):
+        if verdict is None:
+            log.error("the processor denies refund %s, which it gave", operation.operation_id)
             await self._look_up_later(operation)
+        elif verdict.status is OperationStatus.FAILED:
+            await self._reverse(operation, verdict)
+        elif verdict.recheck_at or verdict.status is not OperationStatus.SUCCEEDED:
+            await self._look_up_later(operation, at=verdict.recheck_at)
         else:
             await changes.look_up_again_in(self._database, operation, None)
 
@@ -408,6 +422,24 @@ class Payments:
             await _pause_after(round_)
         raise TransactionAborted
 
+    async def _look_up_later(self, operation: Operation, at: datetime | None = None) -> None:
+        """At the time that the processor named, or after a pause that grows with the age."""
+        age_seconds = -_seconds_until(operation.created_at)
+        wanted = age_seconds if at is None else _seconds_until(at)
+        pause = min(max(wanted, LOOK_UP_PAUSE_SECONDS), LOOK_UP_PAUSE_LIMIT_SECONDS)
+        await changes.look_up_again_in(self._database, operation, pause)
+
+    async def lapse(self, payment: Payment) -> None:
+        """Ends what time has ended: a deadline, a challenge or a hold. Whoever comes first wins."""
+        change = step.lapse(payment, _now(payment))
+        if await changes.lapse(self._database, payment, change):
+            self._on_change(payment.merchant_id)
+
+    async def drain(self, limit_seconds: float) -> None:
+        """Waits for the operations under way; what is not done by then is for `resume`."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=limit_seconds)
+
     def _spawn(self, work: Coroutine[Any, Any, Outcome]) -> asyncio.Task[Outcome]:
         task = asyncio.create_task(work)
         self._running.add(task)
@@ -418,6 +450,29 @@ class Payments:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # its caller is told, or gone
+
+
+_GIVEN_BACK: Final = (OperationKind.REFUND, OperationStatus.SUCCEEDED)
+"""What alone may still fail after it had succeeded."""
+
+
+def _settled(found: store.Found) -> Outcome | None:
+    """What was told, or is to be told, of an operation that is settled by now."""
+    if found.key is not None and found.key.answer is not None:
+        return Outcome(found.key.answer.payment, found.key.answer.operation)
+    if found.payment is None or found.operation is None:
+        return None
+    is_pending = found.operation.status is OperationStatus.PENDING
+    return None if is_pending else Outcome(found.payment, found.operation)
+
+
+def _is_unattended(operation: Operation) -> bool:
+    is_charge = operation.kind in (OperationKind.AUTHORIZE, OperationKind.COMPLETE)
+    return is_charge and -_seconds_until(operation.created_at) > UNATTENDED_LIMIT_SECONDS
+
+
+def _seconds_until(moment: datetime) -> float:
+    return (moment - datetime.now(UTC)).total_seconds()
 
 
 def _key(caller: Caller, command: CreatePayment | ProcessPayment) -> Key | None:

@@ -263,7 +263,8 @@ class _Watcher:
             async with asyncio.timeout_at(moment):
                 return await self.stirred.wait()
         except TimeoutError:
-            return False
+            # The time may have ended the wait in the very turn of the loop in which it was stirred.
+            return self.stirred.is_set()
 
 
 class _Audience:

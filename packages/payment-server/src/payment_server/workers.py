@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from payment_server.domain.errors import PaymentServiceError
+from payment_server.domain.operation import Operation
 from payment_server.payments import ANSWER_KEPT_SECONDS, Payments
 from payment_server.store import changes
 from payment_server.store import payments as store
@@ -20,6 +21,7 @@ LAPSE_PAUSE_SECONDS: Final = 1.0  # nobody minds a second on a deadline
 LAPSE_BATCH: Final = 200  # about as many as are written within the pause
 PRUNE_PAUSE_SECONDS: Final = 600.0  # a week is not shorter for ten minutes
 PRUNE_BATCH: Final = 1_000  # rows locked for some milliseconds
+BATCHES_LIMIT: Final = 500  # in a row, before a loop pauses whatever is left
 HEALTH_PAUSE_SECONDS: Final = 1.0  # load balancers look every few seconds
 ROOM_PAUSE_SECONDS: Final = 1.0  # a disk fills a reserve of hundreds of MiB in no less
 STOP_LIMIT_SECONDS: Final = 1.0  # a loop ends where it awaits, and all of them do
@@ -39,23 +41,24 @@ async def beside(*loops: tuple[str, Once, float]) -> AsyncIterator[None]:
         await asyncio.wait(tasks, timeout=STOP_LIMIT_SECONDS)
 
 
-async def look_up_due(database: Database, payments: Payments, lease_seconds: float) -> None:
+async def look_up_due(database: Database, payments: Payments) -> None:
     """Finishes what crashes and lost replies left between the phases, and asks again where the
     processor has not decided; a batch after the other."""
-    is_full = True
-    while is_full:
-        due = await changes.claim_due(database, lease_seconds=lease_seconds, limit=LOOK_UP_BATCH)
-        is_full = len(due) == LOOK_UP_BATCH
-        results = await asyncio.gather(
-            *(payments.resume(each) for each in due), return_exceptions=True
+    for _ in range(BATCHES_LIMIT):
+        due = await changes.claim_due(
+            database, lease_seconds=payments.lease_seconds, limit=LOOK_UP_BATCH
         )
-        for operation, result in zip(due, results, strict=True):
-            if isinstance(result, BaseException):
-                log.warning(
-                    "operation %s is to be looked up again: %s",
-                    operation.operation_id,
-                    type(result).__name__,
-                )
+        await asyncio.gather(*(_resumed(payments, each) for each in due))
+        if len(due) < LOOK_UP_BATCH:
+            return
+
+
+async def _resumed(payments: Payments, operation: Operation) -> None:
+    try:
+        await payments.resume(operation)
+    except Exception as error:
+        reason = error.reason if isinstance(error, PaymentServiceError) else type(error).__name__
+        log.warning("operation %s is to be looked up again: %s", operation.operation_id, reason)
 
 
 async def lapse_due(database: Database, payments: Payments) -> None:
@@ -68,16 +71,18 @@ async def lapse_due(database: Database, payments: Payments) -> None:
             await payments.lapse(payment)
         except PaymentServiceError as error:
             log.warning("payment %s has not lapsed yet: %s", payment.payment_id, error.reason)
+        except Exception:
+            log.exception("payment %s cannot lapse", payment.payment_id)
 
 
 async def prune_answers(database: Database) -> None:
     """Forgets old answers; their keys stay bound."""
-    is_full = True
-    while is_full:
+    for _ in range(BATCHES_LIMIT):
         pruned = await store.prune_answers(
             database, older_than_seconds=ANSWER_KEPT_SECONDS, limit=PRUNE_BATCH
         )
-        is_full = pruned == PRUNE_BATCH
+        if pruned < PRUNE_BATCH:
+            return
 
 
 async def _forever(name: str, once: Once, pause_seconds: float) -> None:

@@ -689,7 +689,9 @@ class CreatePaymentRequest(_message.Message):
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """A payment that nobody has tried by then expires; unset: never. A time that is to come."""
+        """A payment that nobody has tried by then expires; unset: never. A time that has passed lets it
+        expire at once.
+        """
 
     def __init__(
         self,

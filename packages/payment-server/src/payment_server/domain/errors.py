@@ -14,7 +14,7 @@
     ├── CursorExpired              the cursor is none of this database
     ├── WatcherTooSlow             events come faster than the watcher takes them
     ├── TransactionAborted         contention that a bounded number of rounds did not resolve
-    ├── Unavailable                nothing happened, the same request may be sent again
+    ├── Unavailable                the same request, with its key, may be sent again
     │   ├── Overloaded, ShuttingDown, DatabaseUnavailable, StorageFull
     │   └── ProcessorUnreachable
     └── OutcomeUnknown             it may have happened

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from payment_server.domain.money import format_amount
-from payment_server.domain.payment import Decline, Payment
+from payment_server.domain.payment import Advice, Decline, Payment
 
 
 class OperationKind(StrEnum):
@@ -77,6 +77,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 APPROVED: Final = Verdict(status=OperationStatus.SUCCEEDED)
 UNKNOWN: Final = Verdict(status=OperationStatus.PENDING)
+GIVEN_UP: Final = Verdict(
+    status=OperationStatus.FAILED,
+    decline=Decline(
+        code="processor_unknown",
+        advice=Advice.CHECK,
+        message="Your card could not be charged. Please try again.",
+    ),
+)
+"""The processor was never reached, and it is too late to charge anybody now."""
 
 
 class RefundStatus(StrEnum):

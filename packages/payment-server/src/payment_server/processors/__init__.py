@@ -12,7 +12,9 @@ class Processor(Protocol):
     Each call is given an operation whose `operation_id` is also the processor's idempotency key:
     the same operation asked twice has one effect and one verdict. A verdict of PENDING means that
     the processor will know later, and is looked up until it does; REQUIRES_ACTION that the
-    customer has to act first. Raises ProcessorUnreachable where it surely was not asked.
+    customer has to act first, and that nothing is held or taken before `complete`: who abandons a
+    challenge is not heard of again. Raises ProcessorUnreachable where it surely was not asked; any
+    other exception leaves the outcome unknown.
     """
 
     def tokenize(self, payment_method: str) -> str:

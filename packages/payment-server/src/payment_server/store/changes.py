@@ -25,6 +25,7 @@ from payment_server.store.rows import (
     Key,
     as_json,
     changing_row,
+    columns_of,
     event_row,
     key_row,
     operation_of,
@@ -145,6 +146,7 @@ async def settle(
         operation.idempotency_key,
         encode_answer(Answer(step.payment, operation)),
         repeatable=True,
+        finishes=True,
     )
     return bool(rows)
 
@@ -176,17 +178,20 @@ async def reverse(
         refund.refund_id,
         as_json(verdict.decline),
         repeatable=True,
+        finishes=True,
     )
     return bool(rows)
 
 
 _CLAIM: Final = f"""
-UPDATE operations SET lease_until = now() + make_interval(secs => $1)
-WHERE (merchant_id, operation_id) IN (
+WITH due AS MATERIALIZED (
   SELECT merchant_id, operation_id FROM operations
   WHERE lease_until < now()
-  ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED)
-RETURNING {OPERATION}
+  ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+UPDATE operations AS o SET lease_until = now() + make_interval(secs => $1) FROM due
+WHERE o.merchant_id = due.merchant_id AND o.operation_id = due.operation_id
+RETURNING {columns_of("o", OPERATION)}
 """
 
 
@@ -212,6 +217,7 @@ async def look_up_again_in(database: Database, operation: Operation, seconds: fl
         operation.status,
         seconds,
         repeatable=True,
+        finishes=True,
     )
 
 

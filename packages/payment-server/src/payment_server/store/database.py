@@ -108,13 +108,16 @@ class Database:
         """Rows of a statement without effect. Raises DatabaseUnavailable, Overloaded."""
         return await self._call(sql, arguments, None)
 
-    async def write(self, sql: str, *arguments: object, repeatable: bool) -> list[asyncpg.Record]:
+    async def write(
+        self, sql: str, *arguments: object, repeatable: bool, finishes: bool = False
+    ) -> list[asyncpg.Record]:
         """Rows of a statement with an effect, which must be the same when it runs twice.
 
+        `finishes`: it ends what was begun, so it may use the room that is kept in reserve.
         Raises UniqueViolation, DatabaseUnavailable, StorageFull, Overloaded, TransactionAborted,
         and OutcomeUnknown(repeatable) where the last reply was lost.
         """
-        if not self.writable:
+        if not self.writable and not finishes:
             raise StorageFull("the database's disk is nearly full; reads go on")
         return await self._call(sql, arguments, OutcomeUnknown(repeatable=repeatable))
 

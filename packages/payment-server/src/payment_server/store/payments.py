@@ -37,6 +37,8 @@ class Found(msgspec.Struct, frozen=True):
     payment: Payment | None
     key: BoundKey | None
     operation: Operation | None
+    is_over: bool
+    """Whether the payment's time is up, by the database's clock."""
 
 
 # A conflict of payment_id is an earlier run of this very statement: ids are drawn for one request.
@@ -122,7 +124,8 @@ async def list_page(
 
 
 _FIND: Final = f"""
-SELECT {prefixed("p", PAYMENT)}, {prefixed("k", KEY)}, {prefixed("o", OPERATION)}
+SELECT {prefixed("p", PAYMENT)}, {prefixed("k", KEY)}, {prefixed("o", OPERATION)},
+  coalesce(p.lapses_at <= now(), false) AS is_over
 FROM (SELECT 1) AS always
 LEFT JOIN payments AS p ON p.merchant_id = $1 AND p.payment_id = $2
 LEFT JOIN idempotency AS k ON k.merchant_id = $1 AND k.idempotency_key = $3
@@ -146,6 +149,7 @@ async def find(
         payment=payment_of(row, "p_") if row["p_payment_id"] else None,
         key=bound_key_of(row, "k_") if row["k_payment_id"] else None,
         operation=operation_of(row, "o_") if row["o_operation_id"] else None,
+        is_over=row["is_over"],
     )
 
 
@@ -174,11 +178,13 @@ async def list_refunds(
 
 
 _PRUNE: Final = """
-UPDATE idempotency SET answer = NULL
-WHERE (merchant_id, idempotency_key) IN (
+WITH old AS MATERIALIZED (
   SELECT merchant_id, idempotency_key FROM idempotency
   WHERE answer IS NOT NULL AND created_at < now() - make_interval(secs => $1)
-  ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+  ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+UPDATE idempotency AS key SET answer = NULL FROM old
+WHERE key.merchant_id = old.merchant_id AND key.idempotency_key = old.idempotency_key
 RETURNING true
 """
 

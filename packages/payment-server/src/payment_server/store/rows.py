@@ -78,6 +78,10 @@ def slots(first: int, columns: str) -> str:
     return ", ".join(f"${first + index}" for index in range(len(columns.split(","))))
 
 
+def columns_of(table: str, columns: str) -> str:
+    return ", ".join(f"{table}.{name.strip()}" for name in columns.split(","))
+
+
 def prefixed(prefix: str, columns: str) -> str:
     names = [name.strip() for name in columns.split(",")]
     return ", ".join(f"{prefix}.{name} AS {prefix}_{name}" for name in names)

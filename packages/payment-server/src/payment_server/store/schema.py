@@ -23,6 +23,7 @@ LEASE_SECONDS: Final = 60.0  # longer than any migration; a holder that died is 
 LEASE_POLL_SECONDS: Final = 0.2
 LEASE_WAIT_LIMIT_SECONDS: Final = 2 * LEASE_SECONDS
 MIGRATION_LIMIT_SECONDS: Final = 55.0  # may rewrite a table, but not outlive the lease
+ADOPTION_LIMIT_SECONDS: Final = 3600.0  # rewrites every event: some hundred millions
 
 _PREPARE: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -51,14 +52,15 @@ _APPLIED: Final = "SELECT number, checksum FROM schema_migrations ORDER BY numbe
 
 # Watchers read in the order of transaction numbers, which another cluster counts from its own
 # beginning. There the restored events become history of before its time.
+_IS_AT_HOME: Final = """
+SELECT system_identifier = (SELECT system_identifier FROM pg_control_system())
+FROM schema_identity
+"""
+
 _ADOPT: Final = """
-WITH other AS (
-  UPDATE schema_identity SET identity = gen_random_uuid(), system_identifier = here.identifier
-  FROM (SELECT system_identifier AS identifier FROM pg_control_system()) AS here
-  WHERE system_identifier <> here.identifier
-  RETURNING true
-)
-UPDATE events SET transaction_id = '3' FROM other
+WITH adopted AS (UPDATE events SET transaction_id = '3')
+UPDATE schema_identity SET identity = gen_random_uuid(),
+  system_identifier = (SELECT system_identifier FROM pg_control_system())
 """
 
 _RECORD: Final = "INSERT INTO schema_migrations (number, name, checksum) VALUES ($1, $2, $3)"
@@ -107,7 +109,7 @@ async def migrate(owner_url: str) -> tuple[Migration, ...]:
                 # Each on a lease of its own length.
                 await bounded(connection, connection.fetch(_TAKE_LEASE, holder, LEASE_SECONDS))
                 await bounded(connection, _apply(connection, each), MIGRATION_LIMIT_SECONDS)
-            await bounded(connection, connection.execute(_ADOPT), MIGRATION_LIMIT_SECONDS)
+            await _adopt_restored(connection, holder)
             return missing
         finally:
             if not connection.is_closed():
@@ -121,9 +123,14 @@ async def pending(url: str) -> tuple[Migration, ...]:
     """
     async with _connected(url) as connection:
         try:
-            return _missing(await bounded(connection, connection.fetch(_APPLIED)))
+            missing = _missing(await bounded(connection, connection.fetch(_APPLIED)))
         except asyncpg.UndefinedTableError:
             return migrations()
+        if not missing and not await _is_at_home(connection):
+            raise SchemaError(
+                "the rows were restored from another cluster: run `payment-server migrate` first"
+            )
+        return missing
 
 
 @asynccontextmanager
@@ -174,6 +181,18 @@ async def _apply(connection: Connection, migration: Migration) -> None:
     async with connection.transaction():
         await connection.execute(migration.sql)
         await connection.execute(_RECORD, migration.number, migration.name, migration.checksum)
+
+
+async def _is_at_home(connection: Connection) -> bool:
+    return bool(await bounded(connection, connection.fetchval(_IS_AT_HOME)))
+
+
+async def _adopt_restored(connection: Connection, holder: uuid.UUID) -> None:
+    """Gives a database that was restored into this cluster an identity of its own."""
+    if not await _is_at_home(connection):
+        lease = connection.fetch(_TAKE_LEASE, holder, ADOPTION_LIMIT_SECONDS)
+        await bounded(connection, lease)
+        await bounded(connection, connection.execute(_ADOPT), ADOPTION_LIMIT_SECONDS)
 
 
 async def _take_lease(connection: Connection, holder: uuid.UUID) -> None:
