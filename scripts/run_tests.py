@@ -33,8 +33,8 @@ COMMAND_LIMIT_SECONDS = 1_800
 """Twice what the longest command needs: a hung one must end the run, not the patience."""
 LONG_TEST_LIMIT_SECONDS = 900
 """For one test under --long, which multiplies what fits a minute."""
-LONG_SCALE = 12
-"""How many times as long: fills about a quarter of an hour on two cores."""
+LONG_SCALE = 4
+"""How many times as long: some minutes on two cores."""
 NOTHING_COLLECTED = 5
 """pytest's exit code when it found no test: a fault, unless arguments selected some."""
 

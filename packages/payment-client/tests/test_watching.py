@@ -2,9 +2,12 @@
 
 import asyncio
 import gc
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from threading import Event as Flag
+from threading import Timer
 from typing import TYPE_CHECKING, NoReturn
 
 import grpc
@@ -99,6 +102,41 @@ def brief_silence(monkeypatch: pytest.MonkeyPatch) -> float:
 
 def cursors(foreign: "ForeignServer") -> list[str]:
     return [pb.WatchPaymentsRequest.FromString(each).cursor for each in foreign.requests]
+
+
+class Interrupted(Exception):
+    """What a signal handler raises, as Ctrl-C does in a notebook."""
+
+
+class TestInterruption:
+    def test_a_read_that_a_signal_ends_is_followed_by_a_stream_of_its_own(
+        self, foreign: "ForeignServer"
+    ) -> None:
+        def stream(
+            request: pb.WatchPaymentsRequest, context: grpc.ServicerContext
+        ) -> Iterator[pb.WatchPaymentsResponse]:
+            over = Flag()
+            context.add_callback(over.set)
+            yield greeting(request)
+            if len(foreign.requests) > 1:
+                yield step(1)
+            over.wait(FOR_EVER_SECONDS)
+
+        def interrupt(_number: int, _frame: object) -> NoReturn:
+            raise Interrupted
+
+        foreign.stream = stream
+        before = signal.signal(signal.SIGUSR1, interrupt)
+        try:
+            with PaymentClient(foreign.target) as client, client.payments.watch() as watcher:
+                timer = Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1))
+                timer.start()
+                with pytest.raises(Interrupted):
+                    next(watcher)
+                timer.join()
+                assert next(watcher).version == 1
+        finally:
+            signal.signal(signal.SIGUSR1, before)
 
 
 class TestResuming:

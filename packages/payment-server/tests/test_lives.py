@@ -46,7 +46,6 @@ from payment_server import payments as use_cases
 from payment_server.payments import Payments
 from payment_server.store.database import Database
 
-LIVES = 12
 STEPS = 30
 EVENTS_MET = 15  # of the 18 types that can be: otherwise the lives are too poor to prove much
 LIVES_LIMIT = 6  # at once in one run: enough to mix up, few enough for each to become old
@@ -76,6 +75,7 @@ class Lives(RuleBasedStateMachine):
     world: ClassVar[World]
     met: ClassVar[set[str]]
     """The types of events that occurred in some life."""
+    runs = 12
     has_silence = False
     has_keys = False
 
@@ -107,6 +107,8 @@ class Lives(RuleBasedStateMachine):
         self.world.outside.is_silent = self.has_silence and self.random.random() < 0.5
         note(f"{life.payment_id}: {call}, {self.world.outside.is_silent=}, {key=}")
         self._ask(life, call, key)
+        if key in self.keys and self.keys[key].call and self.random.randrange(3) == 0:
+            self._use_again(key)
         self._agree(life)
 
     @rule(times=st.integers(2, 8))
@@ -144,30 +146,11 @@ class Lives(RuleBasedStateMachine):
         self.world.run(self.world.end_time(life.payment_id))
         self._agree(life)
 
-    @precondition(lambda self: bool(self.keys))
-    @rule()
-    def repeat(self) -> None:
-        """The same wishes with the same keys, whatever has become of the payments."""
-        bound_keys = [(key, bound) for key, bound in self.keys.items() if bound.call]
-        for key, bound in self.random.sample(bound_keys, min(3, len(bound_keys))):
-            assert bound.call is not None
-            version = self.random.choice((0, 1, bound.life.model.version, 99))
-            wish = replace(bound.call.wish, version=version)
-            for is_short in (True, False):
-                self._repeat(bound, replace(bound.call, wish=wish, is_short=is_short), key)
-            self._agree(bound.life)
-
     @precondition(lambda self: any(bound.call for bound in self.keys.values()))
     @rule()
-    def misuse(self) -> None:
-        """Nearly the same wish with the key of another one."""
-        bound_keys = [(key, bound.call) for key, bound in self.keys.items() if bound.call]
-        key, call = self.random.choice(bound_keys)
-        life = self.random.choice((self.keys[key].life, self.random.choice(self.lives)))
-        for other in other_calls(call):
-            note(f"{life.payment_id}: {other}, {key=}")
-            self._ask(life, other, key)
-        self._agree(life)
+    def come_back(self) -> None:
+        """A key is used again, rightly and wrongly, whatever has become of the payment."""
+        self._use_again(self.random.choice([key for key in self.keys if self.keys[key].call]))
 
     def teardown(self) -> None:
         for life in self.lives:
@@ -239,6 +222,19 @@ class Lives(RuleBasedStateMachine):
         if key:
             self.keys[key] = Bound(life, call, asked, reply if asked.answer else None)
 
+    def _use_again(self, key: str) -> None:
+        """The same wish in every spelling, nearly the same wish, and the same one elsewhere."""
+        bound = self.keys[key]
+        assert bound.call is not None
+        version = self.random.choice((0, 1, bound.life.model.version, 99))
+        wish = replace(bound.call.wish, version=version)
+        for is_short in (True, False):
+            self._repeat(bound, replace(bound.call, wish=wish, is_short=is_short), key)
+        for other in other_calls(bound.call):
+            self._ask(bound.life, other, key)
+        self._ask(self.random.choice(self.lives), bound.call, key)
+        self._agree(bound.life)
+
     def _refused(self, life: Life, call: Call, key: str) -> Refusal:
         return self.world.run(refusal(self.world.send(call.request(life, key))))
 
@@ -295,6 +291,7 @@ class SilentLives(Lives):
 class KeyedLives(Lives):
     """Payments whose callers use keys, rightly and wrongly, with a processor of both kinds."""
 
+    runs = 16  # much of them goes into saying the same thing again
     has_silence = True
     has_keys = True
 
@@ -318,7 +315,7 @@ async def test_the_service_lives_as_the_contract_says(
     world: World, database_url: str, caplog: pytest.LogCaptureFixture, kind: type[Lives]
 ) -> None:
     chosen = settings(
-        max_examples=LIVES * SCALE,
+        max_examples=kind.runs * SCALE,
         stateful_step_count=STEPS,
         derandomize=SCALE == 1,
         database=None,

@@ -289,12 +289,13 @@ class _Audience:
 
     def hear(self, arrivals: Iterable[events.Arrival]) -> None:
         """Stirs those whom the arrivals concern. No pause between that and the new tail."""
+        concerned = {_ALL}
         for each in arrivals:
-            of_payment, of_customer = (each.position.payment_id, ""), ("", each.customer_id)
-            for subject in (of_payment, of_customer, _ALL):
-                for watcher in self._watchers.get(subject, ()):
-                    watcher.stirred.set()
+            concerned |= {(each.position.payment_id, ""), ("", each.customer_id)}
             self.tail = max(self.tail, each.position)
+        for subject in concerned:
+            for watcher in self._watchers.get(subject, ()):
+                watcher.stirred.set()
 
     def stir_all(self) -> None:
         for watchers in self._watchers.values():

@@ -117,6 +117,12 @@ class PaymentWatcher:
             if pause_seconds is None or self._connection.is_closed:
                 self.close()
                 raise
+        except BaseException:
+            # Such as KeyboardInterrupt in the middle of a read, after which grpcio's stream is of
+            # no use; the next step begins another one, behind the cursor.
+            stream.cancel()
+            self._stream = None
+            raise
         self._closed.wait(pause_seconds)
         return None
 
