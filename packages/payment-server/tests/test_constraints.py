@@ -9,6 +9,7 @@ from typing import Final
 
 import asyncpg
 import pytest
+from databases import copy_of
 from msgspec.structs import replace
 
 from payment_server.domain.ids import LOWEST, time_of
@@ -53,11 +54,12 @@ PAYMENT: Final = Payment(
 )
 
 
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
+@pytest.fixture(scope="module")
+async def connection(superuser_url: str, template: str) -> AsyncIterator[Connection]:
+    async with copy_of(superuser_url, template) as url:
+        connection = await asyncpg.connect(url)
+        yield connection
+        await connection.close()
 
 
 async def checks_of(connection: Connection, table: str, *columns: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from databases import copy_of
 
 from payment_server.store import changes, events, payments, schema
 from payment_server.store.database import Connection
@@ -19,6 +20,21 @@ async def empty_url(database_url: str) -> str:
     await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     await connection.close()
     return database_url
+
+
+@pytest.fixture(scope="module")
+async def migrated(superuser_url: str, template: str) -> AsyncIterator[Connection]:
+    """A database with one payment, for tests that leave it as it is."""
+    async with copy_of(superuser_url, template) as url:
+        connection = await asyncpg.connect(url)
+        await connection.execute(
+            "INSERT INTO payments (merchant_id, payment_id, customer_id, payment_method,"
+            " capture_method, description, metadata, currency, exponent, amount_minor, status,"
+            " created_at, updated_at) VALUES ('default', gen_random_uuid(), 'c', 'card',"
+            " 'automatic', '', '{}', 'USD', 2, 1000, 'created', now(), now())"
+        )
+        yield connection
+        await connection.close()
 
 
 async def test_ten_starts_at_once_migrate_once(empty_url: str) -> None:
@@ -59,23 +75,19 @@ STATEMENTS = {
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
-async def test_every_statement_prepares_against_the_schema(database_url: str, name: str) -> None:
-    connection = await asyncpg.connect(database_url)
-    await connection.prepare(STATEMENTS[name])
-    await connection.close()
+async def test_every_statement_prepares_against_the_schema(migrated: Connection, name: str) -> None:
+    await migrated.prepare(STATEMENTS[name])
 
 
 BY_TIME = {"payments_lapsing", "operations_to_look_up", "idempotency_answered"}
 """What the loops that go over all merchants read by."""
 
 
-async def test_merchant_id_leads_every_key_and_index(database_url: str) -> None:
-    connection = await asyncpg.connect(database_url)
-    rows = await connection.fetch(
+async def test_merchant_id_leads_every_key_and_index(migrated: Connection) -> None:
+    rows = await migrated.fetch(
         "SELECT indexname, indexdef FROM pg_indexes"
         " WHERE schemaname = 'public' AND tablename NOT LIKE 'schema_%'"
     )
-    await connection.close()
     assert len(rows) >= 5
     others = {row["indexname"] for row in rows if "(merchant_id, " not in row["indexdef"]}
     assert others == BY_TIME
@@ -152,14 +164,6 @@ WRONG_AMOUNTS = (
 
 
 @pytest.mark.parametrize("change", WRONG_AMOUNTS)
-async def test_the_database_refuses_what_cannot_be(database_url: str, change: str) -> None:
-    connection = await asyncpg.connect(database_url)
-    await connection.execute(
-        "INSERT INTO payments (merchant_id, payment_id, customer_id, payment_method,"
-        " capture_method, description, metadata, currency, exponent, amount_minor, status,"
-        " created_at, updated_at) VALUES ('default', gen_random_uuid(), 'c', 'card', 'automatic',"
-        " '', '{}', 'USD', 2, 1000, 'created', now(), now())"
-    )
+async def test_the_database_refuses_what_cannot_be(migrated: Connection, change: str) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
-        await connection.execute(f"UPDATE payments SET {change}")
-    await connection.close()
+        await migrated.execute(f"UPDATE payments SET {change}")
