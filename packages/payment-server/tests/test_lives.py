@@ -46,6 +46,8 @@ from payment_server import payments as use_cases
 from payment_server.payments import Payments
 from payment_server.store.database import Database
 
+LATE = "the processor is late with operation %s"  # which card_timeout is
+LIVES = 12
 STEPS = 30
 EVENTS_MET = 15  # of the 18 types that can be: otherwise the lives are too poor to prove much
 LIVES_LIMIT = 6  # at once in one run: enough to mix up, few enough for each to become old
@@ -75,7 +77,6 @@ class Lives(RuleBasedStateMachine):
     world: ClassVar[World]
     met: ClassVar[set[str]]
     """The types of events that occurred in some life."""
-    runs = 12
     has_silence = False
     has_keys = False
 
@@ -291,7 +292,6 @@ class SilentLives(Lives):
 class KeyedLives(Lives):
     """Payments whose callers use keys, rightly and wrongly, with a processor of both kinds."""
 
-    runs = 16  # much of them goes into saying the same thing again
     has_silence = True
     has_keys = True
 
@@ -315,7 +315,7 @@ async def test_the_service_lives_as_the_contract_says(
     world: World, database_url: str, caplog: pytest.LogCaptureFixture, kind: type[Lives]
 ) -> None:
     chosen = settings(
-        max_examples=kind.runs * SCALE,
+        max_examples=LIVES * SCALE,
         stateful_step_count=STEPS,
         derandomize=SCALE == 1,
         database=None,
@@ -328,7 +328,7 @@ async def test_the_service_lives_as_the_contract_says(
     with caplog.at_level(logging.WARNING):
         await asyncio.to_thread(run_state_machine_as_test, kind, settings=chosen)
     assert len(kind.met) >= EVENTS_MET
-    assert caplog.records == []
+    assert {record.msg for record in caplog.records} <= {LATE}
     assert await differences_in(database_url) == {}
 
 
