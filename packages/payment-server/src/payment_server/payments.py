@@ -262,7 +262,7 @@ class Payments:
         except ProcessorUnreachable:
             raise
         except TimeoutError:
-            log.warning("the processor is late with operation %s", operation.operation_id)
+            log.info("the processor is late with operation %s", operation.operation_id)
         except Exception as error:
             # The frames and the type: the text of a foreign exception may quote what was sent.
             frames = "".join(traceback.format_tb(error.__traceback__))
