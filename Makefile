@@ -19,7 +19,7 @@ dev: | $(UV) ## payment-server on an embedded PostgreSQL and requestor-mock, unt
 test: | $(UV) ## Every check and every test; pytest takes ARGS, as in make test ARGS='-k replay'
 	@$(UV) run --script scripts/run_tests.py $(ARGS)
 
-test-long: | $(UV) ## The random and the violent tests again, for some minutes instead of seconds
+test-long: | $(UV) ## The random and the violent tests again, and longer
 	@$(UV) run --script scripts/run_tests.py --long $(ARGS)
 
 lifecycle: | $(UV) ## Draw the life of a payment into payment-server's README, from its tables

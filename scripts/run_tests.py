@@ -34,7 +34,7 @@ COMMAND_LIMIT_SECONDS = 1_800
 LONG_TEST_LIMIT_SECONDS = 900
 """For one test under --long, which multiplies what fits a minute."""
 LONG_SCALE = 4
-"""How many times as long: some minutes on two cores."""
+"""How many times as long; its whole run has not been measured yet."""
 NOTHING_COLLECTED = 5
 """pytest's exit code when it found no test: a fault, unless arguments selected some."""
 
