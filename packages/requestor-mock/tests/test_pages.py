@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from typing import Any
 
 import httpx
 import pytest
-from graphql import OperationDefinitionNode, get_variable_values, parse, validate
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from graphql import FieldNode, OperationDefinitionNode, get_variable_values, parse, validate
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from requestor_mock import pages
 from requestor_mock.graphql_execution import SCHEMA
@@ -36,17 +37,22 @@ CHROMIUM_ARGUMENTS = (
 )
 PAGES = {"/graphql": "createPayment", "/docs": "/api/payments/{payment_id}"}
 """An operation that each shows."""
-UNTIL_OPERATION = """
-name => new Promise(done => {
-  const look = () =>
-    localStorage.getItem("graphiql:operationName") === name ? done() : setTimeout(look, 20);
-  look();
-})
-"""  # Playwright's own waiting evaluates text in the page, which the page's policy forbids
-LINT = "document.querySelectorAll('.CodeMirror').forEach(each => each.CodeMirror.performLint())"
+LINT = """
+() => document.querySelectorAll(".CodeMirror").forEach(each => each.CodeMirror.performLint())
+"""
+KNOWS_SCHEMA = """
+() => Boolean(document.querySelector(".CodeMirror").CodeMirror.options.lint.schema)
+"""
+MISSPELL = """
+() => {
+  const editor = document.querySelector(".CodeMirror").CodeMirror;
+  editor.setValue(editor.getValue().replace("paymentId", "paymnetId"));
+}
+"""
 PACKAGE = Path(__file__).parent.parent
 PATIENCE_SECONDS = 20
 """For a browser's first page on a busy machine."""
+POLL_MS = 20
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +122,19 @@ def test_a_page_has_nothing_to_complain_about(visit: Callable[[str], Visit], pat
     assert visit(path).complaints == []
 
 
-EXAMPLES = """
-() => JSON.parse(localStorage.getItem("graphiql:tabState")).tabs
-  .map(tab => [tab.query, JSON.parse(tab.variables)])
-"""
-FIELD = re.compile(r"^  (\w+)", re.MULTILINE)
-"""Of a root, in an example."""
+def until(page: Page, look: str, given: object, fits: Callable[[Any], bool] = bool) -> Any:
+    """What a look into the page finds, once it fits. Playwright's own waiting evaluates text in the
+    page, which the page's policy forbids."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while not fits(found := page.evaluate(look, given)):
+        assert time.monotonic() < give_up, f"it found {found!r}"
+        page.wait_for_timeout(POLL_MS)
+    return found
+
+
+def kept(page: Page, name: str, fits: Callable[[Any], bool] = bool) -> str:
+    """What GraphiQL keeps by a name, once it fits: it writes a moment after something changed."""
+    return str(until(page, "name => localStorage.getItem(name)", f"graphiql:{name}", fits))
 
 
 class GraphiQL:
@@ -131,11 +144,14 @@ class GraphiQL:
         self.page = open_page(browser, f"{origin}/graphql", PAGES["/graphql"]).page
         self.results = self.page.get_by_label("Result Window")
 
+    def open(self, example: str) -> None:
+        """Goes to an example's tab, and waits until GraphiQL knows the name of its operation."""
+        self.page.get_by_role("tab", name=example).click()
+        kept(self.page, "operationName", lambda name: bool(name == example))
+
     def run(self, example: str, **variables: object) -> None:
         """Executes an example, with its own variables unless others are given."""
-        self.page.get_by_role("tab", name=example).click()
-        # GraphiQL learns the name of the operation to run a moment after the tab has changed.
-        self.page.evaluate(UNTIL_OPERATION, example)
+        self.open(example)
         if variables:
             box = self.page.get_by_role("region", name="Variables").get_by_role("textbox")
             box.press("Control+A")
@@ -191,8 +207,7 @@ def test_graphiql_watches(graphiql: GraphiQL, origin: str) -> None:
 def test_graphiql_watches_on_behalf_of_the_merchant_in_its_headers(
     graphiql: GraphiQL, origin: str, merchant: dict[str, str]
 ) -> None:
-    graphiql.page.get_by_role("tab", name="WatchPayments").click()
-    graphiql.page.evaluate(UNTIL_OPERATION, "WatchPayments")
+    graphiql.open("WatchPayments")
     graphiql.page.get_by_role("button", name="Headers").click()
     graphiql.page.get_by_role("region", name="Headers").get_by_role("textbox").press("Control+A")
     graphiql.page.keyboard.insert_text(json.dumps(merchant))
@@ -203,10 +218,15 @@ def test_graphiql_watches_on_behalf_of_the_merchant_in_its_headers(
     graphiql.shows(payment["payment_id"])
 
 
-def test_every_example_fits_the_schema_and_its_variables(graphiql: GraphiQL) -> None:
+def examples(page: Page) -> list[tuple[str, dict[str, Any]]]:
+    """The document of every tab, with its variables."""
+    tabs = json.loads(kept(page, "tabState"))["tabs"]
+    return [(tab["query"], json.loads(tab["variables"])) for tab in tabs]
+
+
+def test_every_example_fits_the_schema_and_its_variables(visit: Callable[[str], Visit]) -> None:
     schema = SCHEMA._schema
-    examples = graphiql.page.evaluate(EXAMPLES)
-    for query, variables in examples:
+    for query, variables in examples(visit("/graphql").page):
         document = parse(query)
         assert validate(schema, document) == []
         (operation,) = document.definitions
@@ -214,16 +234,40 @@ def test_every_example_fits_the_schema_and_its_variables(graphiql: GraphiQL) -> 
         assert operation.name
         given = get_variable_values(schema, operation.variable_definitions or (), variables)
         assert not isinstance(given, list), given
-    fields = {
-        field for query, _ in examples for field in re.findall(r"^  (\w+)", query, re.MULTILINE)
+
+
+def test_every_root_field_has_an_example(visit: Callable[[str], Visit]) -> None:
+    schema = SCHEMA._schema
+    shown = {
+        selection.name.value
+        for query, _ in examples(visit("/graphql").page)
+        for operation in parse(query).definitions
+        if isinstance(operation, OperationDefinitionNode)
+        for selection in operation.selection_set.selections
+        if isinstance(selection, FieldNode)
     }
     roots = (schema.query_type, schema.mutation_type, schema.subscription_type)
-    assert fields == {name for root in roots if root for name in root.fields}
+    assert shown == {name for root in roots if root for name in root.fields}
+
+
+def marked(graphiql: GraphiQL) -> Locator:
+    """What the editors underline, once they have looked."""
+    until(graphiql.page, KNOWS_SCHEMA, None)
+    graphiql.page.evaluate(LINT)
+    return graphiql.page.locator("[class*=CodeMirror-lint-mark]")
 
 
 def test_the_editor_finds_nothing_wrong_with_an_example(graphiql: GraphiQL) -> None:
-    graphiql.page.evaluate(LINT)
-    expect(graphiql.page.locator("[class*=CodeMirror-lint-mark]")).to_have_count(0)
+    tabs = graphiql.page.get_by_role("tab").all_inner_texts()
+    assert tabs
+    for tab in tabs:
+        graphiql.open(tab)
+        expect(marked(graphiql)).to_have_count(0)
+
+
+def test_the_editor_marks_what_is_wrong(graphiql: GraphiQL) -> None:
+    graphiql.page.evaluate(MISSPELL)
+    expect(marked(graphiql)).to_have_text(["paymnetId"])
 
 
 def test_the_schema_is_openapi_3_1(origin: str) -> None:
