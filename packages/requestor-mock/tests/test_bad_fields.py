@@ -221,6 +221,18 @@ def test_a_merchant_that_cannot_be_one_is_a_wrong_field(
         ({"created_from": "1700000000"}, ["created_from"]),
         ({"created_before": "1.5"}, ["created_before"]),
         ({"created_from": ""}, ["created_from"]),
+        ({"customer_id": ""}, ["customer_id"]),
+        ({"page_token": ""}, ["page_token"]),
+        ({"page_size": ""}, ["page_size"]),
+        ({"status": ""}, ["status"]),
+        ({"metadata": "a"}, ["metadata"]),
+        ({"metadata[]": "a"}, ["(no name)"]),
+        ({f"metadata[{'k' * 41}]": "a"}, ["metadata[0]"]),
+        ({"metadata[key]": "v" * 501}, ["metadata.key"]),
+        (
+            {"customer_id": "", "created_from": "1", "of": "a"},
+            ["created_from", "customer_id", "of"],
+        ),
         ({"customer": "ann"}, ["customer"]),
         ({"page_size": "x", "status": "x"}, ["page_size", "status"]),
     ],
@@ -256,6 +268,8 @@ def test_a_parameter_that_is_given_twice_is_wrong(
         ([("page_size", "-1")], "page_size"),
         ([("page_size", "1"), ("page_size", "2")], "page_size"),
         ([("page_token", "nothing")], "page_token"),
+        ([("page_token", "")], "page_token"),
+        ([("metadata[key]", "a")], "(no name)"),
         ([("status", "pending")], "status"),
         ([(CARD, "1")], "(no name)"),
     ],
@@ -272,6 +286,11 @@ def test_a_payments_lists_name_the_wrong_parameter(
     assert told(rest.get(path, params=tuple(parameters))) == invalid(wrong)
 
 
+def test_a_metadata_entry_that_is_asked_for_twice_is_wrong(told: Told, rest: httpx.Client) -> None:
+    answer = rest.get("/api/payments?metadata[key]=a&metadata[key]=b")
+    assert told(answer) == invalid("(no name)")
+
+
 @pytest.mark.parametrize("name", ["query", "variables", "operationName"])
 def test_graphql_takes_no_parameter_twice(told: Told, rest: httpx.Client, name: str) -> None:
     parameters = [("query", "{ __typename }"), (name, "{}"), (name, "{}")]
@@ -281,7 +300,12 @@ def test_graphql_takes_no_parameter_twice(told: Told, rest: httpx.Client, name: 
 @pytest.mark.parametrize("lists", ["refunds", "events"])
 @pytest.mark.parametrize(
     ("arguments", "wrong"),
-    [("first: 0", "first"), ("first: 101", "first"), ('after: "nothing"', "page_token")],
+    [
+        ("first: -1", "first"),
+        ("first: 101", "first"),
+        ('after: "nothing"', "page_token"),
+        ('after: ""', "page_token"),
+    ],
 )
 def test_a_payments_connections_name_the_wrong_argument(
     post: Post, told: Told, create: Create, lists: str, arguments: str, wrong: str
@@ -295,13 +319,19 @@ def test_a_payments_connections_name_the_wrong_argument(
 @pytest.mark.parametrize(
     ("arguments", "wrong"),
     [
-        ("first: 0", "first"),
         ("first: -1", "first"),
         ("first: 101", "first"),
         ('first: "1"', "first"),
         ('after: "nothing"', "page_token"),
         ("status: done", "status"),
         ("status: unknown", "status"),
+        ('customerId: ""', "customer_id"),
+        ('after: ""', "page_token"),
+        ('createdFrom: "1700000000"', "created_from"),
+        ("createdFrom: 1700000000", "created_from"),
+        ('createdBefore: "2026-01-01T00:00:00"', "created_before"),
+        ("metadata: {key: 1}", "metadata"),
+        ('metadata: "key"', "metadata"),
     ],
 )
 def test_a_connection_names_the_wrong_argument(

@@ -163,6 +163,9 @@ STRICT_ROWS = {
     "a refund for a reason too long": Step(
         "refund", invalid("reason"), {}, ("process",), {"reason": "x" * 256}
     ),
+    "a refund of an empty amount, which is not all that is left": Step(
+        "refund", invalid("amount"), {}, ("process",), {"amount": ""}
+    ),
     "a capture with a stale version": Step(
         "capture", stale("2"), MANUAL, (), {"expected_version": 2}
     ),

@@ -110,6 +110,38 @@ def test_a_connection_is_filtered(ask: Ask, create: Create) -> None:
     assert [edge["node"]["paymentId"] for edge in edges] == [wanted["payment_id"]]
 
 
+def test_a_connection_is_filtered_by_metadata(ask: Ask, create: Create) -> None:
+    wanted = create(metadata={"order": "7"})
+    create(metadata={"order": "8"})
+    document = '{ payments(metadata: {order: "7"}) { edges { node { paymentId } } } }'
+    edges = ask(document).json()["data"]["payments"]["edges"]
+    assert [edge["node"]["paymentId"] for edge in edges] == [wanted["payment_id"]]
+
+
+def test_a_connection_is_filtered_by_time(ask: Ask, create: Create) -> None:
+    made = [create() for _ in range(3)]
+    document = """query($from: String, $before: String) {
+      payments(createdFrom: $from, createdBefore: $before) { edges { node { paymentId } } } }"""
+    times = {"from": made[1]["created_at"], "before": made[2]["created_at"]}
+    edges = ask(document, times).json()["data"]["payments"]["edges"]
+    assert [edge["node"]["paymentId"] for edge in edges] == [made[1]["payment_id"]]
+
+
+def test_filters_that_are_null_leave_nothing_out(ask: Ask, create: Create) -> None:
+    create()
+    filters = ["customerId", "status", "createdFrom", "createdBefore", "metadata", "after"]
+    given = ", ".join(f"{name}: null" for name in filters)
+    answer = ask(f"{{ payments({given}) {{ edges {{ node {{ status }} }} }} }}").json()
+    assert answer["data"]["payments"]["edges"] == [{"node": {"status": "created"}}]
+
+
+def test_a_first_of_zero_is_the_default(ask: Ask, create: Create) -> None:
+    made = [create()["payment_id"] for _ in range(3)]
+    edges = ask("{ payments(first: 0) { edges { node { paymentId } } } }").json()
+    nodes = [edge["node"]["paymentId"] for edge in edges["data"]["payments"]["edges"]]
+    assert nodes == made[::-1]
+
+
 def test_an_error_has_the_facts_of_the_refusal(ask: Ask, create: Create) -> None:
     answer = ask(ACT.replace("ACTION", "refundPayment"), {"id": create()["payment_id"]})
     (error,) = answer.json()["errors"]

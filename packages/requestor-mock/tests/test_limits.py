@@ -134,6 +134,12 @@ def test_lists_without_a_first_count_as_what_they_have_by_default(ask: Ask) -> N
     assert "errors" not in ask(f"{{ payments {{ edges {{ node {{ {both} }} }} }} }}").json()
 
 
+def test_a_first_of_zero_counts_as_the_default(ask: Ask) -> None:
+    assert "errors" not in ask(NESTED, {"outer": 0, "inner": 0}).json()
+    (told,) = messages(ask(NESTED, {"outer": 0, "inner": 100}))
+    assert "up to 5050 entries" in told
+
+
 def test_many_small_lists_are_refused(ask: Ask) -> None:
     lists = " ".join(f"{name}(first: 1) {{ edges {{ cursor }} }}" for name in ("refunds", "events"))
     (told,) = messages(ask(f"{{ payments(first: 64) {{ edges {{ node {{ {lists} }} }} }} }}"))
@@ -170,7 +176,7 @@ def test_a_mutation_whose_lists_multiply_does_nothing(ask: Ask, rest: httpx.Clie
     assert rest.get("/api/payments").json()["data"] == []
 
 
-@pytest.mark.parametrize("first", ["0", "-1", "101", "1" * 5_000])
+@pytest.mark.parametrize("first", ["-1", "101", "1" * 5_000])
 def test_a_list_that_will_be_refused_counts_as_the_longest(ask: Ask, first: str) -> None:
     answer = ask(f"{{ payments(first: {first}) {{ edges {{ cursor }} }} }}").json()
     assert [error["extensions"]["reason"] for error in answer["errors"]] == ["FIELD_INVALID"]

@@ -107,6 +107,29 @@ def test_the_list_is_filtered(rest: httpx.Client, create: Create) -> None:
     assert [each["payment_id"] for each in told["data"]] == [wanted["payment_id"]]
 
 
+def test_the_list_is_filtered_by_metadata(rest: httpx.Client, create: Create) -> None:
+    wanted = create(metadata={"order": "7", "note": ""})
+    create(metadata={"order": "7"})
+    create(metadata={"note": ""})
+    told = rest.get("/api/payments", params={"metadata[order]": "7", "metadata[note]": ""}).json()
+    assert [each["payment_id"] for each in told["data"]] == [wanted["payment_id"]]
+
+
+def test_the_list_is_filtered_by_time(rest: httpx.Client, create: Create) -> None:
+    made = [create() for _ in range(3)]
+    times = {"created_from": made[1]["created_at"], "created_before": made[2]["created_at"]}
+    told = rest.get("/api/payments", params=times).json()
+    assert [each["payment_id"] for each in told["data"]] == [made[1]["payment_id"]]
+
+
+@pytest.mark.parametrize("lists", ["", "/{payment_id}/refunds", "/{payment_id}/events"])
+def test_a_page_of_size_zero_has_the_default(
+    rest: httpx.Client, create: Create, lists: str
+) -> None:
+    path = f"/api/payments{lists.format_map(create())}"
+    assert rest.get(path, params={"page_size": 0}).json() == rest.get(path).json()
+
+
 def test_a_merchant_sees_its_own_payments_only(rest: httpx.Client, create: Create) -> None:
     payment = create()
     answer = rest.get(f"/api/payments/{payment['payment_id']}", headers={"X-Merchant-Id": "other"})

@@ -138,7 +138,7 @@ def test_an_events_payment_has_its_refunds(talk: Any, rest: httpx.Client, create
 
 def test_what_fails_within_an_event_is_told_beside_it(talk: Any, create: Create) -> None:
     document = """subscription { paymentEvents { event { type payment {
-      refunds(first: 0) { edges { cursor } } } } } }"""
+      refunds(first: -1) { edges { cursor } } } } } }"""
     talk.subscribe(document)
     assert talk.hear_data()["event"] is None
     create()
@@ -225,6 +225,9 @@ def test_a_browser_names_its_merchant_as_it_begins(
 
 REFUSALS: dict[str, tuple[dict[str, Any], str, int, list[str]]] = {
     "a payment that is not": ({"payment": "nothing"}, "PAYMENT_NOT_FOUND", 404, []),
+    "an empty payment, which is not all": ({"payment": ""}, "FIELD_INVALID", 400, ["payment_id"]),
+    "an empty customer, who is not all": ({"customer": ""}, "FIELD_INVALID", 400, ["customer_id"]),
+    "an empty cursor": ({"cursor": ""}, "FIELD_INVALID", 400, ["cursor"]),
     "a cursor that is none": ({"cursor": "nothing"}, "FIELD_INVALID", 400, ["cursor"]),
 }
 

@@ -98,6 +98,11 @@ def flaw_of_time(value: object) -> str | None:
     return None
 
 
+def moment(text: str | None) -> datetime | None:
+    """The time that a text tells in which `flaw_of_time` finds none."""
+    return None if text is None else msgspec.convert(text, datetime)
+
+
 def has_lone_surrogate(value: object) -> bool:
     """Whether a JSON value has text that is no Unicode: JSON can spell it, UTF-8 cannot."""
     try:

@@ -109,7 +109,7 @@ class Measure:
             for each in field.arguments or ()
             if each.name.value == "first"
         ]
-        if not given or given[0] is Undefined:
+        if not given or given[0] in (Undefined, 0):
             return PAGE_SIZES[field.name.value]
         size = given[0]
         is_size = isinstance(size, int) and 1 <= size <= PAGE_SIZE_LIMIT

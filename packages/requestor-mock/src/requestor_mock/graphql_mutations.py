@@ -1,18 +1,17 @@
 """What GraphQL can change: each resolver is one call of payment-client and the shape of its
 answer."""
 
-from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 
-import msgspec
 import strawberry
 
 import payment_client
 from payment_client import Action, CaptureMethod, FieldViolation
-from requestor_mock.bodies import flaw_of_time
+from requestor_mock.bodies import moment
 from requestor_mock.caller import one_key
 from requestor_mock.errors import fields_invalid
 from requestor_mock.graphql_types import Context, Info, described, said
+from requestor_mock.parameters import check
 from requestor_mock.shapes import (
     Payment,
     ProcessedPayment,
@@ -65,14 +64,6 @@ class PaymentInput:
         modern = None if self.payment_method == "card" else self.payment_method
         return _one_spelling("payment_method", modern, self.payment_method_on_the_wire) or "card"
 
-    def chosen_expires_at(self) -> datetime | None:
-        """The deadline as a time. Raises Refused for what is none."""
-        if self.expires_at is None:
-            return None
-        if flaw := flaw_of_time(self.expires_at):
-            raise fields_invalid([FieldViolation(field="expires_at", message=flaw)])
-        return msgspec.convert(self.expires_at, datetime)
-
 
 def _one_spelling(field: str, modern: str | None, old: str | None) -> str | None:
     if modern is not None and old is not None and modern != old:
@@ -96,6 +87,7 @@ class Mutation:
     ) -> Payment | None:
         """Records a payment; no money moves."""
         context = info.context
+        check(expires_at=payload.expires_at)
         payment = await context.caller.client.payments.create(
             amount=payload.amount,
             customer_id=payload.chosen_customer_id(),
@@ -106,7 +98,7 @@ class Mutation:
             ),
             description=payload.description or "",
             metadata=payload.metadata,
-            expires_at=payload.chosen_expires_at(),
+            expires_at=moment(payload.expires_at),
             idempotency_key=one_key(context.key_in_header, idempotency_key),
             headers=context.caller.headers,
         )

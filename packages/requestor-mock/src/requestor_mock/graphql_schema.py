@@ -9,19 +9,21 @@ from strawberry.types import get_object_definition
 from strawberry.types.field import StrawberryField
 
 from payment_client import PaymentStatus
+from requestor_mock.bodies import moment
 from requestor_mock.graphql_limits import PAGE_SIZES
 from requestor_mock.graphql_types import (
     After,
     Connection,
     First,
     Info,
-    checked_size,
     connection,
     described,
+    page_of,
     said,
     streamed,
 )
-from requestor_mock.shapes import Event, Payment, Refund, known, shown
+from requestor_mock.parameters import check
+from requestor_mock.shapes import Event, Payment, Refund, shown
 
 # Every field that makes a call may be null, so that one that fails takes no other's answer with it:
 # a mutation that happened must not look as if it had not.
@@ -37,10 +39,10 @@ async def refunds(
     """Its refunds as they are now, newest first, a page at a time."""
     caller = info.context.caller
     pager = caller.client.payments.refunds(
-        root.payment_id, page_size=checked_size(first), page_token=after, headers=caller.headers
+        root.payment_id, **page_of("refunds", first, after), headers=caller.headers
     )
     page = await anext(aiter(pager.pages()))
-    return connection([shown(each, Refund) for each in page.refunds], page.next_page_token, after)
+    return connection(Refund, page.refunds, page.next_page_token, after)
 
 
 @described
@@ -53,10 +55,10 @@ async def events(
     """What happened to it, oldest first, a page at a time."""
     caller = info.context.caller
     pager = caller.client.payments.events(
-        root.payment_id, page_size=checked_size(first), page_token=after, headers=caller.headers
+        root.payment_id, **page_of("events", first, after), headers=caller.headers
     )
     page = await anext(aiter(pager.pages()))
-    return connection([shown(each, Event) for each in page.events], page.next_page_token, after)
+    return connection(Event, page.events, page.next_page_token, after)
 
 
 def _extend(shape: type, **fields: object) -> None:
@@ -88,19 +90,29 @@ class Query:
         after: After = None,
         customer_id: str | None = None,
         status: PaymentStatus | None = None,
+        created_from: Annotated[str | None, said("Created then or later; RFC 3339.")] = None,
+        created_before: Annotated[str | None, said("Created earlier; RFC 3339.")] = None,
+        metadata: Annotated[dict[str, str] | None, said("Only those with these entries.")] = None,
     ) -> Connection[Payment] | None:
         """Payments, newest first, a page at a time."""
         caller = info.context.caller
+        check(
+            customer_id=customer_id,
+            status=status,
+            created_from=created_from,
+            created_before=created_before,
+        )
         pager = caller.client.payments.list(
             customer_id=customer_id,
-            status=known("status", status),
-            page_size=checked_size(first),
-            page_token=after,
+            status=status,
+            created_from=moment(created_from),
+            created_before=moment(created_before),
+            metadata=metadata,
+            **page_of("payments", first, after),
             headers=caller.headers,
         )
         page = await anext(aiter(pager.pages()))
-        nodes = [shown(each, Payment) for each in page.payments]
-        return connection(nodes, page.next_page_token, after)
+        return connection(Payment, page.payments, page.next_page_token, after)
 
     @described
     async def refund(self, info: Info, refund_id: str) -> Refund | None:
@@ -136,6 +148,7 @@ class Subscription:
         """Events as they happen: of one payment, of one customer's payments, or of all. Who resumes
         with the last cursor that they saw misses none and gets none twice."""
         caller = info.context.caller
+        check(payment_id=payment_id, customer_id=customer_id, cursor=cursor)
         watch = caller.client.payments.watch(
             payment_id=payment_id,
             customer_id=customer_id,

@@ -1,7 +1,7 @@
 """What the GraphQL schema is made of beside the shapes that REST has too: what a request knows,
 lists as connections, and how things are described."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import getdoc
 from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
@@ -13,7 +13,9 @@ from strawberry.schema.config import StrawberryConfig
 from payment_client import CallInfo, FieldViolation
 from requestor_mock.caller import Caller
 from requestor_mock.errors import fields_invalid
-from requestor_mock.graphql_limits import PAGE_SIZE_LIMIT
+from requestor_mock.graphql_limits import PAGE_SIZE_LIMIT, PAGE_SIZES
+from requestor_mock.parameters import check
+from requestor_mock.shapes import shown
 
 
 @dataclass(slots=True)
@@ -69,7 +71,9 @@ CONFIG: Final = StrawberryConfig(
     }
 )
 
-First: TypeAlias = Annotated[int, said(f"At most so many; {PAGE_SIZE_LIMIT} is the most.")]
+First: TypeAlias = Annotated[
+    int, said(f"At most so many; {PAGE_SIZE_LIMIT} is the most, and 0 means the default.")
+]
 After: TypeAlias = Annotated[str | None, said("The endCursor of the page before.")]
 
 _Node = TypeVar("_Node")
@@ -97,18 +101,21 @@ class Connection(Generic[_Node]):
     page_info: PageInfo
 
 
-def checked_size(first: int) -> int:
-    """`first`, if a page may be of that size. Raises Refused."""
-    if not 1 <= first <= PAGE_SIZE_LIMIT:
-        message = f"must be from 1 to {PAGE_SIZE_LIMIT}"
+def page_of(field: str, first: int, after: str | None) -> dict[str, Any]:
+    """The page of a list, as payment-client asks for it. Raises Refused."""
+    if not 0 <= first <= PAGE_SIZE_LIMIT:
+        message = f"must be from 0 to {PAGE_SIZE_LIMIT}"
         raise fields_invalid([FieldViolation(field="first", message=message)])
-    return first
+    check(page_token=after)
+    return {"page_size": first or PAGE_SIZES[field], "page_token": after}
 
 
-def connection(nodes: list[_Node], next_page_token: str, after: str | None) -> Connection[_Node]:
-    """The page that was asked for with `after`."""
+def connection(
+    shape: type[_Node], found: Iterable[object], next_page_token: str, after: str | None
+) -> Connection[_Node]:
+    """The page that was asked for with `after`, of things of payment-client in their shape."""
     end = next_page_token or None
-    edges = [Edge(node=node, cursor=None) for node in nodes]
+    edges = [Edge(node=shown(each, shape), cursor=None) for each in found]
     if edges:
         edges[-1].cursor = end
     return Connection(

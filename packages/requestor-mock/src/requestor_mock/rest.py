@@ -12,7 +12,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody, PathParameter
 
 import payment_client
-from payment_client import CallInfo, FieldViolation, OperationStatus, PaymentStatus
+from payment_client import CallInfo, OperationStatus, PaymentStatus
 from requestor_mock.bodies import check_body
 from requestor_mock.caller import (
     Caller,
@@ -21,8 +21,8 @@ from requestor_mock.caller import (
     replay_headers,
     request_id_of,
 )
-from requestor_mock.errors import Problem, facts_of, fields_invalid, problem
-from requestor_mock.parameters import check_page, wrong_names, wrong_times
+from requestor_mock.errors import Problem, facts_of, problem
+from requestor_mock.parameters import check_parameters, metadata_of
 from requestor_mock.rest_bodies import (
     CancelPayment,
     CapturePayment,
@@ -63,6 +63,9 @@ def _problems(*statuses: int) -> dict[int, ResponseSpec]:
         for status in statuses
     }
 
+
+_PAGE: Final = frozenset({"page_size", "page_token"})
+_FILTERS: Final = frozenset({"customer_id", "status", "created_from", "created_before", "metadata"})
 
 _CHANGED: Final = (400, 404, 409, 412, 413, 422, 503)
 """How a change of a payment may fail."""
@@ -111,18 +114,22 @@ async def list_payments(
     page_size: FromQuery[int | None] = None,
     page_token: FromQuery[str | None] = None,
 ) -> PaymentsAnswer:
-    """Lists payments, newest first, a page at a time."""
-    filters: dict[str, Any] = {
-        "customer_id": customer_id,
-        "status": status,
-        "created_from": created_from,
-        "created_before": created_before,
-        "page_size": page_size,
-        "page_token": page_token,
-    }
-    _check_filters(request, filters)
-    pages = caller.client.payments.list(**filters, headers=caller.headers).pages()
-    page = await anext(aiter(pages))
+    """Lists payments, newest first, a page at a time.
+
+    `metadata[key]=value`, as often as wanted, lists only payments with these entries.
+    """
+    check_parameters(request, _FILTERS | _PAGE)
+    pager = caller.client.payments.list(
+        customer_id=customer_id,
+        status=status,
+        created_from=created_from,
+        created_before=created_before,
+        metadata=metadata_of(request),
+        page_size=page_size or None,
+        page_token=page_token,
+        headers=caller.headers,
+    )
+    page = await anext(aiter(pager.pages()))
     return PaymentsAnswer(
         data=[shown(payment, Payment) for payment in page.payments],
         next_page_token=page.next_page_token,
@@ -227,9 +234,9 @@ async def list_refunds(
     page_token: FromQuery[str | None] = None,
 ) -> RefundsAnswer:
     """Lists a payment's refunds, newest first, a page at a time."""
-    check_page(request)
+    check_parameters(request, _PAGE)
     pager = caller.client.payments.refunds(
-        payment_id, page_size=page_size, page_token=page_token, headers=caller.headers
+        payment_id, page_size=page_size or None, page_token=page_token, headers=caller.headers
     )
     page = await anext(aiter(pager.pages()))
     return RefundsAnswer(
@@ -247,9 +254,9 @@ async def list_events(
     page_token: FromQuery[str | None] = None,
 ) -> EventsAnswer:
     """Lists what happened to a payment, oldest first, a page at a time."""
-    check_page(request)
+    check_parameters(request, _PAGE)
     pager = caller.client.payments.events(
-        payment_id, page_size=page_size, page_token=page_token, headers=caller.headers
+        payment_id, page_size=page_size or None, page_token=page_token, headers=caller.headers
     )
     page = await anext(aiter(pager.pages()))
     return EventsAnswer(
@@ -285,18 +292,6 @@ def _processed(processed: payment_client.ProcessedPayment) -> Response[Processed
 def status_code_of(operation: Operation | None) -> int:
     """202 while the processor's answer is outstanding, else 200."""
     return 202 if operation and operation.status is OperationStatus.PENDING else 200
-
-
-def _check_filters(request: Request[None, None, State], filters: dict[str, Any]) -> None:
-    """Raises Refused for what the types cannot say."""
-    found = [
-        *wrong_names(request, filters),
-        *wrong_times(request, ("created_from", "created_before")),
-    ]
-    if filters["status"] is PaymentStatus.UNKNOWN:
-        found.append(FieldViolation(field="status", message="cannot be unknown"))
-    if found:
-        raise fields_invalid(found)
 
 
 _Answer = TypeVar("_Answer")
