@@ -10,7 +10,8 @@ import pytest
 
 from payment.v1 import payment_pb2 as pb
 from payment_client import DeadlineExceeded, Internal, PaymentError, Unavailable
-from payment_client._calls import WatchCall, watch_call
+from payment_client._calls import WATCH, WatchCall
+from payment_client._policy import terms_of_read
 from payment_client._settings import Settings
 from payment_client._types import Watched
 from payment_client._watch import MAX_PAUSE_SECONDS, Watch, early_end, silence
@@ -20,9 +21,10 @@ BROKEN = Unavailable("", retryable=True)
 GREETING = Watched(event=None, cursor="c-0")
 
 
-def call(**changes: Any) -> WatchCall:
-    arguments: dict[str, Any] = dict.fromkeys(["payment_id", "customer_id", "cursor", "headers"])
-    return watch_call(SETTINGS, **(arguments | {"from_beginning": False} | changes))
+def call(headers: dict[str, str] | None = None, **changes: Any) -> WatchCall:
+    arguments: dict[str, Any] = dict.fromkeys(["payment_id", "customer_id", "cursor"])
+    arguments |= {"from_beginning": False} | changes
+    return WATCH.call(terms_of_read(SETTINGS, None, headers), **arguments)
 
 
 def begun(patience_seconds: float = 60.0) -> Watch:

@@ -1,32 +1,22 @@
-"""The arguments of every public method → the call to send; an answer → its value. No I/O.
+"""Every method as data: its arguments → the call to send; an answer → its value. No I/O.
 
 All that the two clients have in common is decided here, so that they only move messages.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from decimal import InvalidOperation
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
 from payment.v1 import payment_pb2 as pb
 from payment_client._errors import Internal, malformed_answer
-from payment_client._policy import REQUEST_ID_HEADER, Terms, terms_of_change, terms_of_read
-from payment_client._settings import Settings
+from payment_client._policy import REQUEST_ID_HEADER, Terms
 from payment_client._types import (
     CallInfo,
-    CaptureMethod,
-    Event,
     EventPage,
-    Health,
     Page,
-    Payment,
-    PaymentStatus,
-    ProcessedPayment,
-    Refund,
-    RefundedPayment,
     RefundPage,
     Watched,
 )
@@ -34,6 +24,7 @@ from payment_client._wire import answers, requests
 
 _REPLAYED_HEADER: Final = "idempotency-replayed"
 
+FieldsP = ParamSpec("FieldsP")
 RequestT = TypeVar("RequestT", bound=Message)
 AnswerT = TypeVar("AnswerT", bound=Message)
 ValueT = TypeVar("ValueT")
@@ -89,263 +80,75 @@ class PageCall(Call[Any, Any, PageT], Generic[PageT, ItemT]):
         return replace(self, request=following)
 
 
-CreateCall: TypeAlias = Call[pb.CreatePaymentRequest, pb.CreatePaymentResponse, Payment]
-GetCall: TypeAlias = Call[pb.GetPaymentRequest, pb.GetPaymentResponse, Payment]
-ProcessCall: TypeAlias = Call[pb.ProcessPaymentRequest, pb.ProcessPaymentResponse, ProcessedPayment]
-CaptureCall: TypeAlias = Call[pb.CapturePaymentRequest, pb.CapturePaymentResponse, ProcessedPayment]
-CancelCall: TypeAlias = Call[pb.CancelPaymentRequest, pb.CancelPaymentResponse, ProcessedPayment]
-CompleteCall: TypeAlias = Call[
-    pb.CompletePaymentActionRequest, pb.CompletePaymentActionResponse, ProcessedPayment
-]
-RefundCall: TypeAlias = Call[pb.RefundPaymentRequest, pb.RefundPaymentResponse, RefundedPayment]
-GetRefundCall: TypeAlias = Call[pb.GetRefundRequest, pb.GetRefundResponse, Refund]
+@dataclass(frozen=True, slots=True)
+class Method(Generic[FieldsP, RequestT, AnswerT, ValueT]):
+    """One method of the contract: what it is asked, and how its answer is read."""
+
+    rpc: str
+    request: Callable[FieldsP, RequestT]
+    read: Callable[[AnswerT, CallInfo], ValueT]
+
+    def call(
+        self, terms: Terms, *args: FieldsP.args, **fields: FieldsP.kwargs
+    ) -> Call[RequestT, AnswerT, ValueT]:
+        return Call(self.rpc, self.request(*args, **fields), terms, self.read)
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[FieldsP, RequestT, AnswerT, ValueT]):
+    """A method that changes something: its request has the idempotency key of the terms."""
+
+    rpc: str
+    request: Callable[Concatenate[str, FieldsP], RequestT]
+    read: Callable[[AnswerT, CallInfo], ValueT]
+
+    def call(
+        self, terms: Terms, *args: FieldsP.args, **fields: FieldsP.kwargs
+    ) -> Call[RequestT, AnswerT, ValueT]:
+        request = self.request(terms.idempotency_key, *args, **fields)
+        return Call(self.rpc, request, terms, self.read)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[FieldsP, PageT, ItemT]):
+    """A method that answers a page at a time."""
+
+    rpc: str
+    request: Callable[FieldsP, Message]
+    read: Callable[[Any, CallInfo], PageT]
+    items: Callable[[PageT], tuple[ItemT, ...]]
+
+    def call(
+        self, terms: Terms, *args: FieldsP.args, **fields: FieldsP.kwargs
+    ) -> PageCall[PageT, ItemT]:
+        return PageCall(self.rpc, self.request(*args, **fields), terms, self.read, self.items)
+
+
+CREATE: Final = Change("CreatePayment", requests.create_request, answers.created_payment)
+GET: Final = Method("GetPayment", requests.get_request, answers.got_payment)
+LIST: Final = Listing(
+    "ListPayments", requests.list_request, answers.page, lambda page: page.payments
+)
+PROCESS: Final = Change("ProcessPayment", requests.process_request, answers.processed_payment)
+CAPTURE: Final = Change(
+    "CapturePayment", requests.capture_request, answers.strictly_processed_payment
+)
+CANCEL: Final = Change("CancelPayment", requests.cancel_request, answers.strictly_processed_payment)
+COMPLETE: Final = Change(
+    "CompletePaymentAction", requests.complete_request, answers.strictly_processed_payment
+)
+REFUND: Final = Change("RefundPayment", requests.refund_request, answers.refunded_payment)
+GET_REFUND: Final = Method("GetRefund", requests.get_refund_request, answers.got_refund)
+REFUNDS: Final = Listing(
+    "ListRefunds", requests.refunds_request, answers.refund_page, lambda page: page.refunds
+)
+EVENTS: Final = Listing(
+    "ListPaymentEvents", requests.events_request, answers.event_page, lambda page: page.events
+)
+WATCH: Final = Method("WatchPayments", requests.watch_request, answers.watched)
+HEALTH: Final = Method("HealthCheck", requests.health_request, answers.health)
+
 WatchCall: TypeAlias = Call[pb.WatchPaymentsRequest, pb.WatchPaymentsResponse, Watched]
-HealthCall: TypeAlias = Call[pb.HealthCheckRequest, pb.HealthCheckResponse, Health]
-
-
-def create_call(
-    settings: Settings,
-    *,
-    amount: Decimal | str | int,
-    customer_id: str,
-    currency: str,
-    payment_method: str,
-    capture_method: CaptureMethod,
-    description: str,
-    metadata: Mapping[str, str] | None,
-    expires_at: datetime | None,
-    idempotency_key: str | None,
-    timeout_seconds: float | None,
-    headers: Mapping[str, str] | None,
-) -> CreateCall:
-    terms = terms_of_change(settings, timeout_seconds, headers, idempotency_key)
-    request = requests.create_request(
-        amount=amount,
-        currency=currency,
-        customer_id=customer_id,
-        payment_method=payment_method,
-        capture_method=capture_method,
-        description=description,
-        metadata=metadata,
-        expires_at=expires_at,
-        idempotency_key=terms.idempotency_key,
-    )
-    return Call("CreatePayment", request, terms, answers.created_payment)
-
-
-def get_call(
-    settings: Settings,
-    payment_id: str,
-    *,
-    timeout_seconds: float | None,
-    headers: Mapping[str, str] | None,
-) -> GetCall:
-    terms = terms_of_read(settings, timeout_seconds, headers)
-    return Call("GetPayment", requests.get_request(payment_id), terms, answers.got_payment)
-
-
-def list_call(
-    settings: Settings,
-    *,
-    customer_id: str | None,
-    status: PaymentStatus | None,
-    created_from: datetime | None,
-    created_before: datetime | None,
-    metadata: Mapping[str, str] | None,
-    page_size: int | None,
-    page_token: str | None,
-    timeout_seconds: float | None,
-    headers: Mapping[str, str] | None,
-) -> PageCall[Page, Payment]:
-    terms = terms_of_read(settings, timeout_seconds, headers)
-    request = requests.list_request(
-        customer_id=customer_id,
-        status=status,
-        created_from=created_from,
-        created_before=created_before,
-        metadata=metadata,
-        page_size=page_size,
-        page_token=page_token,
-    )
-    return PageCall("ListPayments", request, terms, answers.page, lambda page: page.payments)
-
-
-def process_call(
-    settings: Settings,
-    payment_id: str,
-    action: str,
-    *,
-    amount: Decimal | str | int | None,
-    payment_method: str | None,
-    expected_version: int | None,
-    idempotency_key: str | None,
-    timeout_seconds: float | None,
-    headers: Mapping[str, str] | None,
-) -> ProcessCall:
-    terms = terms_of_change(settings, timeout_seconds, headers, idempotency_key)
-    request = requests.process_request(
-        payment_id=payment_id,
-        action=action,
-        amount=amount,
-        payment_method=payment_method,
-        expected_version=expected_version,
-        idempotency_key=terms.idempotency_key,
-    )
-    return Call("ProcessPayment", request, terms, answers.processed_payment)
-
-
-def capture_call(
-    settings: Settings,
-    payment_id: str,
-    *,
-    amount: Decimal | str | int | None,
-    final: bool,
-    expected_version: int | None,
-    idempotency_key: str | None,
-    timeout_seconds: float | None,
-    headers: Mapping[str, str] | None,
-) -> CaptureCall:
-    terms = terms_of_change(settings, timeout_seconds, headers, idempotency_key)
-    request = requests.capture_request(
-        payment_id=payment_id,
-        amount=amount,
-        final=final,
-        expected_version=expected_version,
-        idempotency_key=terms.idempotency_key,
-    )
-    return Call("CapturePayment", request, terms, answers.strictly_processed_payment)
-
-
-def cancel_call(
-    settings: Settings,
-    payment_id: str,
-    *,
-    expected_version: int | None,
-    idempotency_key: str | None,
-    timeout_seconds: float | None,
-    headers: Mapping[str, str] | None,
-) -> CancelCall:
-    terms = terms_of_change(settings, timeout_seconds, headers, idempotency_key)
-    request = requests.cancel_request(
-        payment_id=payment_id,
-        expected_version=expected_version,
-        idempotency_key=terms.idempotency_key,
-    )
-    return Call("CancelPayment", request, terms, answers.strictly_processed_payment)
-
-
-def complete_call(
-    settings: Settings,
-    payment_id: str,
-    *,
-    result: str,
-    expected_version: int | None,
-    idempotency_key: str | None,
-    timeout_seconds: float | None,
-    headers: Mapping[str, str] | None,
-) -> CompleteCall:
-    terms = terms_of_change(settings, timeout_seconds, headers, idempotency_key)
-    request = requests.complete_request(
-        payment_id=payment_id,
-        result=result,
-        expected_version=expected_version,
-        idempotency_key=terms.idempotency_key,
-    )
-    return Call("CompletePaymentAction", request, terms, answers.strictly_processed_payment)
-
-
-def refund_call(
-    settings: Settings,
-    payment_id: str,
-    *,
-    amount: Decimal | str | int | None,
-    reason: str,
-    expected_version: int | None,
-    idempotency_key: str | None,
-    timeout_seconds: float | None,
-    headers: Mapping[str, str] | None,
-) -> RefundCall:
-    terms = terms_of_change(settings, timeout_seconds, headers, idempotency_key)
-    request = requests.refund_request(
-        payment_id=payment_id,
-        amount=amount,
-        reason=reason,
-        expected_version=expected_version,
-        idempotency_key=terms.idempotency_key,
-    )
-    return Call("RefundPayment", request, terms, answers.refunded_payment)
-
-
-def get_refund_call(
-    settings: Settings,
-    refund_id: str,
-    *,
-    timeout_seconds: float | None,
-    headers: Mapping[str, str] | None,
-) -> GetRefundCall:
-    terms = terms_of_read(settings, timeout_seconds, headers)
-    return Call("GetRefund", requests.get_refund_request(refund_id), terms, answers.got_refund)
-
-
-def refunds_call(
-    settings: Settings,
-    payment_id: str,
-    *,
-    page_size: int | None,
-    page_token: str | None,
-    timeout_seconds: float | None,
-    headers: Mapping[str, str] | None,
-) -> PageCall[RefundPage, Refund]:
-    terms = terms_of_read(settings, timeout_seconds, headers)
-    request = requests.refunds_request(
-        payment_id=payment_id, page_size=page_size, page_token=page_token
-    )
-    return PageCall("ListRefunds", request, terms, answers.refund_page, lambda page: page.refunds)
-
-
-def events_call(
-    settings: Settings,
-    payment_id: str,
-    *,
-    page_size: int | None,
-    page_token: str | None,
-    timeout_seconds: float | None,
-    headers: Mapping[str, str] | None,
-) -> PageCall[EventPage, Event]:
-    terms = terms_of_read(settings, timeout_seconds, headers)
-    request = requests.events_request(
-        payment_id=payment_id, page_size=page_size, page_token=page_token
-    )
-    return PageCall(
-        "ListPaymentEvents", request, terms, answers.event_page, lambda page: page.events
-    )
-
-
-def watch_call(
-    settings: Settings,
-    *,
-    payment_id: str | None,
-    customer_id: str | None,
-    cursor: str | None,
-    from_beginning: bool,
-    headers: Mapping[str, str] | None,
-) -> WatchCall:
-    """The call for the first stream of a watch; no stream is given the timeout of its terms."""
-    request = requests.watch_request(
-        payment_id=payment_id,
-        customer_id=customer_id,
-        cursor=cursor,
-        from_beginning=from_beginning,
-    )
-    terms = terms_of_read(settings, None, headers)
-    return Call("WatchPayments", request, terms, answers.watched)
-
-
-def health_call(
-    settings: Settings, *, timeout_seconds: float | None, headers: Mapping[str, str] | None
-) -> HealthCall:
-    terms = terms_of_read(settings, timeout_seconds, headers)
-    return Call("HealthCheck", requests.health_request(), terms, answers.health)
 
 
 def _call_info(trailing: Mapping[str, str]) -> CallInfo:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from payment_client import _calls
 from payment_client._aio.connection import Connection
 from payment_client._aio.iterators import (
     AsyncEventPager,
@@ -12,6 +11,21 @@ from payment_client._aio.iterators import (
     AsyncPaymentWatcher,
     AsyncRefundPager,
 )
+from payment_client._calls import (
+    CANCEL,
+    CAPTURE,
+    COMPLETE,
+    CREATE,
+    EVENTS,
+    GET,
+    GET_REFUND,
+    LIST,
+    PROCESS,
+    REFUND,
+    REFUNDS,
+    WATCH,
+)
+from payment_client._policy import terms_of_change, terms_of_read
 from payment_client._settings import DEFAULT_PATIENCE_SECONDS, Settings
 from payment_client._types import (
     Action,
@@ -49,8 +63,8 @@ class AsyncPayments:
     ) -> Payment:
         """Records a payment; see `Payments.create`."""
         return await self._connection.send(
-            _calls.create_call(
-                self._settings,
+            CREATE.call(
+                terms_of_change(self._settings, timeout_seconds, headers, idempotency_key),
                 amount=amount,
                 customer_id=customer_id,
                 currency=currency,
@@ -59,9 +73,6 @@ class AsyncPayments:
                 description=description,
                 metadata=metadata,
                 expires_at=expires_at,
-                idempotency_key=idempotency_key,
-                timeout_seconds=timeout_seconds,
-                headers=headers,
             )
         )
 
@@ -74,9 +85,7 @@ class AsyncPayments:
     ) -> Payment:
         """The payment as it is now; see `Payments.get`."""
         return await self._connection.send(
-            _calls.get_call(
-                self._settings, payment_id, timeout_seconds=timeout_seconds, headers=headers
-            )
+            GET.call(terms_of_read(self._settings, timeout_seconds, headers), payment_id)
         )
 
     def list(
@@ -93,8 +102,8 @@ class AsyncPayments:
         headers: Mapping[str, str] | None = None,
     ) -> AsyncPaymentPager:
         """The payments that match every filter given; see `Payments.list`."""
-        first = _calls.list_call(
-            self._settings,
+        first = LIST.call(
+            terms_of_read(self._settings, timeout_seconds, headers),
             customer_id=customer_id,
             status=status,
             created_from=created_from,
@@ -102,8 +111,6 @@ class AsyncPayments:
             metadata=metadata,
             page_size=page_size,
             page_token=page_token,
-            timeout_seconds=timeout_seconds,
-            headers=headers,
         )
         return AsyncPaymentPager(self._connection, first)
 
@@ -121,16 +128,13 @@ class AsyncPayments:
     ) -> ProcessedPayment:
         """Moves the payment on; see `Payments.process`."""
         return await self._connection.send(
-            _calls.process_call(
-                self._settings,
-                payment_id,
-                action,
+            PROCESS.call(
+                terms_of_change(self._settings, timeout_seconds, headers, idempotency_key),
+                payment_id=payment_id,
+                action=action,
                 amount=amount,
                 payment_method=payment_method,
                 expected_version=expected_version,
-                idempotency_key=idempotency_key,
-                timeout_seconds=timeout_seconds,
-                headers=headers,
             )
         )
 
@@ -147,15 +151,12 @@ class AsyncPayments:
     ) -> ProcessedPayment:
         """Takes what is held, or a part of it; see `Payments.capture`."""
         return await self._connection.send(
-            _calls.capture_call(
-                self._settings,
-                payment_id,
+            CAPTURE.call(
+                terms_of_change(self._settings, timeout_seconds, headers, idempotency_key),
+                payment_id=payment_id,
                 amount=amount,
                 final=final,
                 expected_version=expected_version,
-                idempotency_key=idempotency_key,
-                timeout_seconds=timeout_seconds,
-                headers=headers,
             )
         )
 
@@ -170,13 +171,10 @@ class AsyncPayments:
     ) -> ProcessedPayment:
         """Ends a payment, or releases what is left of a hold; see `Payments.cancel`."""
         return await self._connection.send(
-            _calls.cancel_call(
-                self._settings,
-                payment_id,
+            CANCEL.call(
+                terms_of_change(self._settings, timeout_seconds, headers, idempotency_key),
+                payment_id=payment_id,
                 expected_version=expected_version,
-                idempotency_key=idempotency_key,
-                timeout_seconds=timeout_seconds,
-                headers=headers,
             )
         )
 
@@ -192,14 +190,11 @@ class AsyncPayments:
     ) -> ProcessedPayment:
         """Goes on once the customer has acted; see `Payments.complete`."""
         return await self._connection.send(
-            _calls.complete_call(
-                self._settings,
-                payment_id,
+            COMPLETE.call(
+                terms_of_change(self._settings, timeout_seconds, headers, idempotency_key),
+                payment_id=payment_id,
                 result=result,
                 expected_version=expected_version,
-                idempotency_key=idempotency_key,
-                timeout_seconds=timeout_seconds,
-                headers=headers,
             )
         )
 
@@ -216,15 +211,12 @@ class AsyncPayments:
     ) -> RefundedPayment:
         """Gives back what was captured, or a part of it; see `Payments.refund`."""
         return await self._connection.send(
-            _calls.refund_call(
-                self._settings,
-                payment_id,
+            REFUND.call(
+                terms_of_change(self._settings, timeout_seconds, headers, idempotency_key),
+                payment_id=payment_id,
                 amount=amount,
                 reason=reason,
                 expected_version=expected_version,
-                idempotency_key=idempotency_key,
-                timeout_seconds=timeout_seconds,
-                headers=headers,
             )
         )
 
@@ -237,9 +229,7 @@ class AsyncPayments:
     ) -> Refund:
         """The refund as it is now; see `Payments.get_refund`."""
         return await self._connection.send(
-            _calls.get_refund_call(
-                self._settings, refund_id, timeout_seconds=timeout_seconds, headers=headers
-            )
+            GET_REFUND.call(terms_of_read(self._settings, timeout_seconds, headers), refund_id)
         )
 
     def refunds(
@@ -252,13 +242,11 @@ class AsyncPayments:
         headers: Mapping[str, str] | None = None,
     ) -> AsyncRefundPager:
         """The payment's refunds, newest first; see `Payments.refunds`."""
-        first = _calls.refunds_call(
-            self._settings,
-            payment_id,
+        first = REFUNDS.call(
+            terms_of_read(self._settings, timeout_seconds, headers),
+            payment_id=payment_id,
             page_size=page_size,
             page_token=page_token,
-            timeout_seconds=timeout_seconds,
-            headers=headers,
         )
         return AsyncRefundPager(self._connection, first)
 
@@ -272,13 +260,11 @@ class AsyncPayments:
         headers: Mapping[str, str] | None = None,
     ) -> AsyncEventPager:
         """What has happened to the payment, oldest first; see `Payments.events`."""
-        first = _calls.events_call(
-            self._settings,
-            payment_id,
+        first = EVENTS.call(
+            terms_of_read(self._settings, timeout_seconds, headers),
+            payment_id=payment_id,
             page_size=page_size,
             page_token=page_token,
-            timeout_seconds=timeout_seconds,
-            headers=headers,
         )
         return AsyncEventPager(self._connection, first)
 
@@ -293,12 +279,11 @@ class AsyncPayments:
         headers: Mapping[str, str] | None = None,
     ) -> AsyncPaymentWatcher:
         """Events as they happen; see `Payments.watch`."""
-        call = _calls.watch_call(
-            self._settings,
+        call = WATCH.call(
+            terms_of_read(self._settings, None, headers),
             payment_id=payment_id,
             customer_id=customer_id,
             cursor=cursor,
             from_beginning=from_beginning,
-            headers=headers,
         )
         return AsyncPaymentWatcher(self._connection, Watch(call, patience_seconds))

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from payment_client import _calls
+from payment_client._calls import HEALTH
+from payment_client._policy import terms_of_read
 from payment_client._settings import read_settings
 from payment_client._sync.connection import Connection
 from payment_client._sync.payments import Payments
@@ -42,11 +43,14 @@ class PaymentClient:
     ) -> Health:
         """Whether the service can take payments now; Unavailable where it is not reached."""
         return self._connection.send(
-            _calls.health_call(self._settings, timeout_seconds=timeout_seconds, headers=headers)
+            HEALTH.call(terms_of_read(self._settings, timeout_seconds, headers))
         )
 
     def close(self) -> None:
-        """Ends the connection; calls that are under way end as Unavailable. May be repeated."""
+        """Ends the connection; calls and watches that are under way end as Unavailable.
+
+        A call or a watch that is begun afterwards is a RuntimeError. May be repeated.
+        """
         self._connection.close()
 
     def __enter__(self) -> Self:

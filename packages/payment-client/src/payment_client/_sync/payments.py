@@ -4,7 +4,21 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from payment_client import _calls
+from payment_client._calls import (
+    CANCEL,
+    CAPTURE,
+    COMPLETE,
+    CREATE,
+    EVENTS,
+    GET,
+    GET_REFUND,
+    LIST,
+    PROCESS,
+    REFUND,
+    REFUNDS,
+    WATCH,
+)
+from payment_client._policy import terms_of_change, terms_of_read
 from payment_client._settings import DEFAULT_PATIENCE_SECONDS, Settings
 from payment_client._sync.connection import Connection
 from payment_client._sync.iterators import (
@@ -62,8 +76,8 @@ class Payments:
         InvalidRequest, CardDataRejected, IdempotencyKeyReused.
         """
         return self._connection.send(
-            _calls.create_call(
-                self._settings,
+            CREATE.call(
+                terms_of_change(self._settings, timeout_seconds, headers, idempotency_key),
                 amount=amount,
                 customer_id=customer_id,
                 currency=currency,
@@ -72,9 +86,6 @@ class Payments:
                 description=description,
                 metadata=metadata,
                 expires_at=expires_at,
-                idempotency_key=idempotency_key,
-                timeout_seconds=timeout_seconds,
-                headers=headers,
             )
         )
 
@@ -87,9 +98,7 @@ class Payments:
     ) -> Payment:
         """The payment as it is now. Raises InvalidRequest, PaymentNotFound."""
         return self._connection.send(
-            _calls.get_call(
-                self._settings, payment_id, timeout_seconds=timeout_seconds, headers=headers
-            )
+            GET.call(terms_of_read(self._settings, timeout_seconds, headers), payment_id)
         )
 
     def list(
@@ -112,8 +121,8 @@ class Payments:
         where an earlier list with the same filters left off. `timeout_seconds` is per page.
         Iterating raises InvalidRequest.
         """
-        first = _calls.list_call(
-            self._settings,
+        first = LIST.call(
+            terms_of_read(self._settings, timeout_seconds, headers),
             customer_id=customer_id,
             status=status,
             created_from=created_from,
@@ -121,8 +130,6 @@ class Payments:
             metadata=metadata,
             page_size=page_size,
             page_token=page_token,
-            timeout_seconds=timeout_seconds,
-            headers=headers,
         )
         return PaymentPager(self._connection, first)
 
@@ -147,16 +154,13 @@ class Payments:
         TransactionAborted, OutcomeUnknown.
         """
         return self._connection.send(
-            _calls.process_call(
-                self._settings,
-                payment_id,
-                action,
+            PROCESS.call(
+                terms_of_change(self._settings, timeout_seconds, headers, idempotency_key),
+                payment_id=payment_id,
+                action=action,
                 amount=amount,
                 payment_method=payment_method,
                 expected_version=expected_version,
-                idempotency_key=idempotency_key,
-                timeout_seconds=timeout_seconds,
-                headers=headers,
             )
         )
 
@@ -176,15 +180,12 @@ class Payments:
         Unlike `process` it authorizes nothing. Otherwise as `process`.
         """
         return self._connection.send(
-            _calls.capture_call(
-                self._settings,
-                payment_id,
+            CAPTURE.call(
+                terms_of_change(self._settings, timeout_seconds, headers, idempotency_key),
+                payment_id=payment_id,
                 amount=amount,
                 final=final,
                 expected_version=expected_version,
-                idempotency_key=idempotency_key,
-                timeout_seconds=timeout_seconds,
-                headers=headers,
             )
         )
 
@@ -202,13 +203,10 @@ class Payments:
         Otherwise as `process`.
         """
         return self._connection.send(
-            _calls.cancel_call(
-                self._settings,
-                payment_id,
+            CANCEL.call(
+                terms_of_change(self._settings, timeout_seconds, headers, idempotency_key),
+                payment_id=payment_id,
                 expected_version=expected_version,
-                idempotency_key=idempotency_key,
-                timeout_seconds=timeout_seconds,
-                headers=headers,
             )
         )
 
@@ -228,14 +226,11 @@ class Payments:
         "refused". Otherwise as `process`.
         """
         return self._connection.send(
-            _calls.complete_call(
-                self._settings,
-                payment_id,
+            COMPLETE.call(
+                terms_of_change(self._settings, timeout_seconds, headers, idempotency_key),
+                payment_id=payment_id,
                 result=result,
                 expected_version=expected_version,
-                idempotency_key=idempotency_key,
-                timeout_seconds=timeout_seconds,
-                headers=headers,
             )
         )
 
@@ -257,15 +252,12 @@ class Payments:
         `process`.
         """
         return self._connection.send(
-            _calls.refund_call(
-                self._settings,
-                payment_id,
+            REFUND.call(
+                terms_of_change(self._settings, timeout_seconds, headers, idempotency_key),
+                payment_id=payment_id,
                 amount=amount,
                 reason=reason,
                 expected_version=expected_version,
-                idempotency_key=idempotency_key,
-                timeout_seconds=timeout_seconds,
-                headers=headers,
             )
         )
 
@@ -278,9 +270,7 @@ class Payments:
     ) -> Refund:
         """The refund as it is now. Raises InvalidRequest, RefundNotFound."""
         return self._connection.send(
-            _calls.get_refund_call(
-                self._settings, refund_id, timeout_seconds=timeout_seconds, headers=headers
-            )
+            GET_REFUND.call(terms_of_read(self._settings, timeout_seconds, headers), refund_id)
         )
 
     def refunds(
@@ -296,13 +286,11 @@ class Payments:
 
         Iterating raises InvalidRequest, PaymentNotFound.
         """
-        first = _calls.refunds_call(
-            self._settings,
-            payment_id,
+        first = REFUNDS.call(
+            terms_of_read(self._settings, timeout_seconds, headers),
+            payment_id=payment_id,
             page_size=page_size,
             page_token=page_token,
-            timeout_seconds=timeout_seconds,
-            headers=headers,
         )
         return RefundPager(self._connection, first)
 
@@ -319,13 +307,11 @@ class Payments:
 
         Iterating raises InvalidRequest, PaymentNotFound.
         """
-        first = _calls.events_call(
-            self._settings,
-            payment_id,
+        first = EVENTS.call(
+            terms_of_read(self._settings, timeout_seconds, headers),
+            payment_id=payment_id,
             page_size=page_size,
             page_token=page_token,
-            timeout_seconds=timeout_seconds,
-            headers=headers,
         )
         return EventPager(self._connection, first)
 
@@ -343,15 +329,16 @@ class Payments:
 
         From now on, or behind a `cursor`, or, where there is no cursor, from the first event that
         there is. A broken stream is resumed without a gap or a repetition, until nothing was heard
-        of the service for `patience_seconds` (math.inf: for ever); then what broke it is raised.
+        of the service for `patience_seconds` (math.inf: for ever) since it broke; then what broke
+        it is raised. A stream that goes dead without a word counts as broken after 45 s, so that
+        this may take patience and 45 s. Only time in which somebody waits is counted.
         Iterating raises InvalidRequest, PaymentNotFound, CursorExpired.
         """
-        call = _calls.watch_call(
-            self._settings,
+        call = WATCH.call(
+            terms_of_read(self._settings, None, headers),
             payment_id=payment_id,
             customer_id=customer_id,
             cursor=cursor,
             from_beginning=from_beginning,
-            headers=headers,
         )
         return PaymentWatcher(self._connection, Watch(call, patience_seconds))

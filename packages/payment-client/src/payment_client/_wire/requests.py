@@ -43,6 +43,7 @@ _TELLABLE_KEY: Final = re.compile(r"(?!(?:\D*\d){13})[A-Za-z0-9_.-]{1,40}")
 
 
 def create_request(
+    idempotency_key: str,
     *,
     amount: Decimal | str | int,
     currency: str,
@@ -52,7 +53,6 @@ def create_request(
     description: str,
     metadata: Mapping[str, str] | None,
     expires_at: datetime | None,
-    idempotency_key: str,
 ) -> pb.CreatePaymentRequest:
     return pb.CreatePaymentRequest(
         amount=_amount(amount),
@@ -120,13 +120,13 @@ def next_page_request(request: PagedT, page_token: str) -> PagedT:
 
 
 def process_request(
+    idempotency_key: str,
     *,
     payment_id: str,
     action: str,
     amount: Decimal | str | int | None,
     payment_method: str | None,
     expected_version: int | None,
-    idempotency_key: str,
 ) -> pb.ProcessPaymentRequest:
     return pb.ProcessPaymentRequest(
         payment_id=_text("payment_id", payment_id),
@@ -139,12 +139,12 @@ def process_request(
 
 
 def capture_request(
+    idempotency_key: str,
     *,
     payment_id: str,
     amount: Decimal | str | int | None,
     final: bool,
     expected_version: int | None,
-    idempotency_key: str,
 ) -> pb.CapturePaymentRequest:
     return pb.CapturePaymentRequest(
         payment_id=_text("payment_id", payment_id),
@@ -156,7 +156,7 @@ def capture_request(
 
 
 def cancel_request(
-    *, payment_id: str, expected_version: int | None, idempotency_key: str
+    idempotency_key: str, *, payment_id: str, expected_version: int | None
 ) -> pb.CancelPaymentRequest:
     return pb.CancelPaymentRequest(
         payment_id=_text("payment_id", payment_id),
@@ -166,7 +166,7 @@ def cancel_request(
 
 
 def complete_request(
-    *, payment_id: str, result: str, expected_version: int | None, idempotency_key: str
+    idempotency_key: str, *, payment_id: str, result: str, expected_version: int | None
 ) -> pb.CompletePaymentActionRequest:
     return pb.CompletePaymentActionRequest(
         payment_id=_text("payment_id", payment_id),
@@ -177,12 +177,12 @@ def complete_request(
 
 
 def refund_request(
+    idempotency_key: str,
     *,
     payment_id: str,
     amount: Decimal | str | int | None,
     reason: str,
     expected_version: int | None,
-    idempotency_key: str,
 ) -> pb.RefundPaymentRequest:
     return pb.RefundPaymentRequest(
         payment_id=_text("payment_id", payment_id),
