@@ -277,6 +277,9 @@ def twin(connect: Callable[..., Twin], service: str, merchant_id: str) -> Twin:
     return connect(service, merchant_id=merchant_id, timeout_seconds=20)
 
 
+ZEROS = {
+    field.name: "0.00" for field in pb.Payment.DESCRIPTOR.fields if field.name.startswith("amount")
+}
 Answer = Callable[[bytes, grpc.ServicerContext], bytes]
 Stream = Callable[
     [pb.WatchPaymentsRequest, grpc.ServicerContext], Iterable[pb.WatchPaymentsResponse]
@@ -307,6 +310,16 @@ class ForeignServer:
             context.abort(code, message)
 
         self.answer = answer
+
+    @staticmethod
+    def step(number: int) -> pb.WatchPaymentsResponse:
+        """An event whose cursor is its version."""
+        event = pb.Event(version=number, payment=pb.Payment(**ZEROS))  # type: ignore[arg-type]
+        return pb.WatchPaymentsResponse(event=event, cursor=str(number))
+
+    @staticmethod
+    def greeting(request: pb.WatchPaymentsRequest) -> pb.WatchPaymentsResponse:
+        return pb.WatchPaymentsResponse(cursor=request.cursor or "0")
 
     def never_answer(self) -> None:
         """Keeps every call waiting until the test is over."""

@@ -93,7 +93,7 @@ async def test_anothers_events_are_not_seen(twin: "Twin") -> None:
 
 async def test_what_the_service_does_by_itself_is_seen(twin: "Twin") -> None:
     watcher = await twin.watch().begin()
-    await twin.create(expires_at=datetime.now(UTC) + timedelta(seconds=2))
+    await twin.create(expires_at=datetime.now(UTC) + timedelta(milliseconds=200))
     events = await take(watcher, 2)
     assert [event.type for event in events] == ["payment.created", "payment.expired"]
 

@@ -14,10 +14,11 @@ from payment_client._calls import WATCH, WatchCall
 from payment_client._policy import terms_of_read
 from payment_client._settings import Settings
 from payment_client._types import Watched
-from payment_client._watch import MAX_PAUSE_SECONDS, Watch, early_end, silence
+from payment_client._watch import MAX_PAUSE_SECONDS, WaitingClock, Watch, early_end, silence
 
 SETTINGS = Settings("127.0.0.1:1", "shop-1", 5.0)
-BROKEN = Unavailable("", retryable=True)
+BROKEN = Unavailable("", reason="UNAVAILABLE", retryable=True)
+RESET = Internal("", reason="INTERNAL")
 GREETING = Watched(event=None, cursor="c-0")
 
 
@@ -31,7 +32,7 @@ def begun(patience_seconds: float = 60.0) -> Watch:
     """A watch whose stream, opened at 0, has greeted; its pauses are as long as they may be."""
     watch = Watch(call(), patience_seconds, chance=lambda: 1.0)
     watch.next_call(0)
-    watch.hand_over(GREETING)
+    watch.hand_over(GREETING, 0)
     return watch
 
 
@@ -61,27 +62,35 @@ class TestWhereItGoesOn:
     def test_a_later_stream_is_behind_what_was_handed_over(self) -> None:
         watch = Watch(call(customer_id="cust123", from_beginning=True), 60)
         watch.next_call(0)
-        watch.hand_over(Watched(event=None, cursor="c-1"))
-        watch.hand_over(Watched(event=None, cursor="c-2"))
+        watch.hand_over(Watched(event=None, cursor="c-1"), 0)
+        watch.hand_over(Watched(event=None, cursor="c-2"), 0)
         resumed = pb.WatchPaymentsRequest(customer_id="cust123", cursor="c-2")
         assert watch.next_call(1).request == resumed
 
     def test_a_later_stream_has_the_terms_of_the_first(self) -> None:
         watch = Watch(call(headers={"x-request-id": "r-1"}), 60)
         first = watch.next_call(0)
-        watch.hand_over(GREETING)
+        watch.hand_over(GREETING, 0)
         assert watch.next_call(1).terms is first.terms
 
     def test_the_cursor_is_the_one_given_until_one_is_heard(self) -> None:
         watch = Watch(call(cursor="mine"), 60)
         assert watch.cursor == "mine"
-        watch.hand_over(GREETING)
+        watch.hand_over(GREETING, 0)
         assert watch.cursor == "c-0"
 
 
 class TestSilence:
     def test_a_sound_stream_may_miss_three_of_its_idle_answers(self) -> None:
-        assert begun().silence_limit_seconds(1_000) == 45
+        assert begun().silence_limit_seconds(0) == 45
+
+    def test_it_is_counted_over_all_waits_for_one_answer(self) -> None:
+        assert begun().silence_limit_seconds(40) == 5
+
+    def test_every_answer_ends_it(self) -> None:
+        watch = begun()
+        watch.hand_over(GREETING, 40)
+        assert watch.silence_limit_seconds(41) == 44
 
     def test_a_first_answer_may_take_as_long_as_there_is_patience(self) -> None:
         watch = Watch(call(), 10)
@@ -91,7 +100,7 @@ class TestSilence:
     def test_great_patience_waits_no_longer_on_one_stream(self) -> None:
         watch = Watch(call(), math.inf)
         watch.next_call(0)
-        assert watch.silence_limit_seconds(4) == 45
+        assert watch.silence_limit_seconds(4) == 41
 
     def test_patience_that_is_over_leaves_nothing_to_wait_for(self) -> None:
         watch = Watch(call(), 10)
@@ -99,12 +108,23 @@ class TestSilence:
         assert watch.silence_limit_seconds(11) == 0
 
     def test_a_silence_may_be_followed_by_another_stream(self) -> None:
-        error = silence(call(), 45)
+        error = silence(call())
         assert (type(error), error.retryable) == (DeadlineExceeded, True)
-        assert error.message == "nothing was heard for 45 s"
 
     def test_a_failure_of_our_own_names_the_request(self) -> None:
-        assert silence(call(headers={"x-request-id": "r-1"}), 45).request_id == "r-1"
+        assert silence(call(headers={"x-request-id": "r-1"})).request_id == "r-1"
+
+
+class TestWaitingClock:
+    def test_it_stands_still_while_nobody_waits(self) -> None:
+        seconds = 100.0
+        clock = WaitingClock(lambda: seconds)
+        began = clock.now()
+        for busy, waiting in [(7, 1), (120, 3)]:
+            seconds += busy
+            with clock:
+                seconds += waiting
+        assert clock.now() - began == 4
 
 
 class TestPauses:
@@ -125,8 +145,8 @@ class TestPauses:
     def test_they_are_short_again_when_a_stream_was_sound(self) -> None:
         watch = begun()
         list(pauses(watch, 4))
-        watch.hand_over(GREETING)
-        watch.hand_over(GREETING)
+        watch.hand_over(GREETING, 100)
+        watch.hand_over(GREETING, 100)
         assert watch.pause_after(BROKEN, 100) == 0.2
 
     def test_a_service_that_only_greets_is_left_alone_for_longer_and_longer(self) -> None:
@@ -134,16 +154,18 @@ class TestPauses:
         for expected in (0.2, 0.4, 0.8):
             assert watch.pause_after(BROKEN, 0) == expected
             watch.next_call(0)
-            watch.hand_over(GREETING)
+            watch.hand_over(GREETING, 0)
 
     def test_they_begin_behind_the_time_that_the_service_names(self) -> None:
-        told = Unavailable("", retryable=True, retry_after=timedelta(seconds=2))
+        told = Unavailable(
+            "", reason="OVERLOADED", retryable=True, retry_after=timedelta(seconds=2)
+        )
         assert begun().pause_after(told, 0) == 2.2
 
 
 class TestTheEnd:
     def test_a_failure_that_will_not_pass_ends_the_watch(self) -> None:
-        assert begun().pause_after(Internal(""), 0) is None
+        assert begun().pause_after(Internal("", reason="INTERNAL_ERROR"), 0) is None
 
     def test_a_stream_that_ended_in_good_order_is_resumed(self) -> None:
         error = early_end(call())
@@ -163,7 +185,7 @@ class TestTheEnd:
         watch = begun(patience_seconds=10)
         watch.pause_after(BROKEN, 100)
         watch.next_call(109)
-        watch.hand_over(GREETING)
+        watch.hand_over(GREETING, 109)
         assert watch.pause_after(BROKEN, 118) is not None
 
     def test_of_a_service_that_never_answered_it_is_counted_from_the_start(self) -> None:
@@ -171,8 +193,33 @@ class TestTheEnd:
         watch.next_call(0)
         assert watch.pause_after(BROKEN, 10) is None
 
+    def test_a_line_that_goes_dead_is_given_up_after_silence_and_patience(self) -> None:
+        watch = begun(patience_seconds=10)
+        assert watch.silence_limit_seconds(0) == 45
+        assert watch.pause_after(silence(call()), 45) is not None
+        watch.next_call(46)
+        assert watch.silence_limit_seconds(46) == 9
+        assert watch.pause_after(silence(call()), 55) is None
+
+    def test_a_greeting_after_a_fault_does_not_renew_it(self) -> None:
+        watch = begun(patience_seconds=10)
+        watch.pause_after(RESET, 100)
+        watch.next_call(105)
+        watch.hand_over(GREETING, 105)
+        assert watch.pause_after(RESET, 110) is None
+
+    def test_an_answer_behind_the_greeting_renews_it_after_a_fault(self) -> None:
+        watch = begun(patience_seconds=10)
+        watch.pause_after(RESET, 100)
+        watch.next_call(105)
+        watch.hand_over(GREETING, 105)
+        watch.hand_over(GREETING, 106)
+        assert watch.pause_after(RESET, 110) is not None
+
     def test_a_pause_that_goes_beyond_it_is_not_begun(self) -> None:
-        told = Unavailable("", retryable=True, retry_after=timedelta(seconds=11))
+        told = Unavailable(
+            "", reason="OVERLOADED", retryable=True, retry_after=timedelta(seconds=11)
+        )
         assert begun(patience_seconds=10).pause_after(told, 0) is None
 
     @pytest.mark.parametrize("patience_seconds", [0, -1, math.nan])
@@ -189,7 +236,7 @@ def test_over_any_breaks_nothing_is_missed_and_nothing_comes_twice(seed: int) ->
     while len(received) < 200:
         behind = int(watch.next_call(now).request.cursor or 0)
         for number in range(behind, behind + chance.randrange(4)):
-            watch.hand_over(Watched(event=None, cursor=str(number + 1)))
+            watch.hand_over(Watched(event=None, cursor=str(number + 1)), now)
             received.append(watch.cursor)
         pause = watch.pause_after(_some_failure(chance), now)
         assert pause is not None
@@ -198,4 +245,4 @@ def test_over_any_breaks_nothing_is_missed_and_nothing_comes_twice(seed: int) ->
 
 
 def _some_failure(chance: random.Random) -> PaymentError:
-    return chance.choice([BROKEN, silence(call(), 45), early_end(call())])
+    return chance.choice([BROKEN, silence(call()), early_end(call())])

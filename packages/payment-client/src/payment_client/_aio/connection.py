@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import TYPE_CHECKING, cast
+from weakref import WeakSet
 
 import grpc
 
@@ -24,6 +25,7 @@ class Connection:
         self._target = settings.target
         self._channel: grpc.aio.Channel | None = None
         self._stub: PaymentServiceAsyncStub | None = None
+        self._ends = WeakSet[asyncio.Event]()
         self.is_closed = False
 
     async def send(self, call: Call[RequestT, AnswerT, ValueT]) -> ValueT:
@@ -36,6 +38,14 @@ class Connection:
             raise after_failure(call.terms, failure) from failure
         return call.value(answer, await sent.trailing_metadata())
 
+    def new_end(self) -> asyncio.Event:
+        """The end of a new watch: a flag that is set when the client is closed, or before."""
+        if self.is_closed:
+            raise RuntimeError(CLOSED)
+        end = asyncio.Event()
+        self._ends.add(end)
+        return end
+
     def open(self, call: WatchCall) -> "Stream":
         """A stream of answers; it does not wait for any."""
         stub = self._opened()
@@ -43,6 +53,8 @@ class Connection:
 
     async def close(self) -> None:
         self.is_closed = True
+        for end in list(self._ends):
+            end.set()
         if self._channel is not None:
             await self._channel.close()
 
@@ -78,35 +90,45 @@ class Stream:
     ) -> None:
         self._call = call
         self._answers = answers
+        self._reading: asyncio.Task[object] | None = None
 
     async def read(self, limit_seconds: float) -> Watched:
         """The next answer; PaymentError where the stream ends, or says nothing for so long.
 
-        A read that is cancelled ends the stream.
+        A read that is cancelled is taken up by the next one.
         """
-        try:
-            async with asyncio.timeout(limit_seconds):
-                answer = await self._answer()
-        except TimeoutError:
-            raise _watch.silence(self._call, limit_seconds) from None
-        except grpc.RpcError as failure:
-            raise after_failure(self._call.terms, failure) from failure
-        return self._call.value(answer, ())
+        if self._reading is None:
+            # A task of its own, as grpcio ends a stream whose read is cancelled.
+            self._reading = asyncio.create_task(_outcome(self._answers))
+        await asyncio.wait({self._reading}, timeout=limit_seconds)
+        if not self._reading.done():
+            raise _watch.silence(self._call)
+        reading, self._reading = self._reading, None
+        if reading.cancelled():  # so grpcio ends the streams of a channel that is closed
+            raise _watch.cut_off(self._call)
+        outcome = reading.result()
+        if isinstance(outcome, grpc.RpcError):
+            raise after_failure(self._call.terms, outcome) from outcome
+        if outcome is grpc.aio.EOF:
+            raise _watch.early_end(self._call)
+        return self._call.value(cast("pb.WatchPaymentsResponse | None", outcome), ())
 
     def cancel(self) -> None:
         """Ends the stream, also for a task that waits for it. May be repeated."""
         self._answers.cancel()
 
-    async def _answer(self) -> pb.WatchPaymentsResponse | None:
-        try:
-            answer = await self._answers.read()
-        except asyncio.CancelledError:
-            if _task_is_cancelled():
-                raise
-            raise _cut_off() from None  # as in `Connection._outcome`
-        if answer is grpc.aio.EOF:
-            raise _watch.early_end(self._call)
-        return cast("pb.WatchPaymentsResponse | None", answer)
+    def __del__(self) -> None:
+        self.cancel()
+
+
+async def _outcome(
+    answers: grpc.aio.UnaryStreamCall[pb.WatchPaymentsRequest, pb.WatchPaymentsResponse],
+) -> object:
+    """What the stream brings next; a failure as a value, as it may be that nobody asks for it."""
+    try:
+        return await answers.read()
+    except grpc.RpcError as failure:
+        return failure
 
 
 def _task_is_cancelled() -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Generic, Self
@@ -11,7 +10,7 @@ from payment_client._aio.connection import Connection, Stream
 from payment_client._calls import ItemT, PageCall, PageT
 from payment_client._errors import PaymentError
 from payment_client._types import Event, EventPage, Page, Payment, Refund, RefundPage
-from payment_client._watch import Watch
+from payment_client._watch import WaitingClock, Watch, cut_off
 
 
 class AsyncPager(Generic[PageT, ItemT]):
@@ -56,9 +55,11 @@ class AsyncPaymentWatcher:
     def __init__(self, connection: Connection, watch: Watch) -> None:
         self._connection = connection
         self._watch = watch
+        self._waited = WaitingClock()
         self._stream: Stream | None = None
         self._ahead: Event | None = None
-        self._closed = asyncio.Event()
+        self._is_closed = False
+        self._end = connection.new_end()
 
     @property
     def cursor(self) -> str:
@@ -69,19 +70,21 @@ class AsyncPaymentWatcher:
         return self
 
     async def __anext__(self) -> Event:
-        while not self._closed.is_set():
-            event, self._ahead = self._ahead or await self._step(), None
-            if event is not None:
-                return event
+        with self._waited:
+            while not self._is_closed:
+                event, self._ahead = self._ahead or await self._step(), None
+                if event is not None:
+                    return event
         raise StopAsyncIteration
 
     async def close(self) -> None:
         """Ends the watch, also for a task that waits in it. May be repeated."""
-        self._end()
+        self._close()
 
     async def __aenter__(self) -> Self:
-        while not (self._watch.has_begun or self._closed.is_set()):
-            self._ahead = await self._step()
+        with self._waited:
+            while not (self._watch.has_begun or self._is_closed):
+                self._ahead = await self._step()
         return self
 
     async def __aexit__(
@@ -90,38 +93,42 @@ class AsyncPaymentWatcher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._end()
+        self._close()
 
     async def _step(self) -> Event | None:
         """One answer, or one failure and the pause after it."""
-        stream = self._opened()
+        if self._connection.is_closed:
+            self._close()
+            raise cut_off(self._watch.first_call)
         try:
-            limit_seconds = self._watch.silence_limit_seconds(time.monotonic())
-            return self._watch.hand_over(await stream.read(limit_seconds))
-        except asyncio.CancelledError:
-            self._stream = None  # it ended with the read; what it had brought is asked for again
-            raise
+            stream = self._opened()
+            answer = await stream.read(self._watch.silence_limit_seconds(self._waited.now()))
+            return self._watch.hand_over(answer, self._waited.now())
         except PaymentError as failure:
-            stream.cancel()
-            self._stream = None
-            if self._closed.is_set():
+            self._drop_stream()
+            if self._is_closed:
                 return None
-            pause_seconds = self._watch.pause_after(failure, time.monotonic())
-            if pause_seconds is None or self._connection.is_closed:
-                self._end()
+            pause_seconds = self._watch.pause_after(failure, self._waited.now())
+            if pause_seconds is None:
+                self._close()
                 raise
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_seconds):
-                await self._closed.wait()
+                await self._end.wait()
         return None
 
     def _opened(self) -> Stream:
         """The stream, a new one where there is none."""
         if self._stream is None:
-            self._stream = self._connection.open(self._watch.next_call(time.monotonic()))
+            self._stream = self._connection.open(self._watch.next_call(self._waited.now()))
         return self._stream
 
-    def _end(self) -> None:
-        self._closed.set()
-        if self._stream is not None:
-            self._stream.cancel()
+    def _drop_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.cancel()
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self._end.set()
+        self._drop_stream()

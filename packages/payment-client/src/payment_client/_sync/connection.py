@@ -2,10 +2,11 @@
 
 import math
 import time
-import weakref
+from collections.abc import Callable
+from threading import Condition, Lock, Thread
 from threading import Event as Flag
-from threading import Thread
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import grpc
 
@@ -20,9 +21,6 @@ from payment_client._types import Watched
 if TYPE_CHECKING:  # the type has no name at run time
     from grpc import _CallIterator
 
-_GUARD_LOOKS_EVERY_SECONDS: Final = 0.25
-"""A silence is noticed so much late at most; to look costs next to nothing."""
-
 
 class Connection:
     """One channel; it connects by itself when the first call needs it."""
@@ -30,6 +28,8 @@ class Connection:
     def __init__(self, settings: Settings) -> None:
         self._channel = grpc.insecure_channel(settings.target, options=CHANNEL_OPTIONS)
         self._stub = PaymentServiceStub(self._channel)
+        self._closing = Lock()
+        self._ends = WeakSet[Flag]()
         self.is_closed = False
 
     def send(self, call: Call[RequestT, AnswerT, ValueT]) -> ValueT:
@@ -50,21 +50,32 @@ class Connection:
             raise RuntimeError(CLOSED) from None
         return call.value(answer, ended.trailing_metadata())
 
+    def new_end(self) -> Flag:
+        """The end of a new watch: a flag that is set when the client is closed, or before."""
+        with self._closing:
+            if self.is_closed:
+                raise RuntimeError(CLOSED)
+            end = Flag()
+            self._ends.add(end)
+            return end
+
     def open(self, call: WatchCall) -> "Stream":
         """A stream of answers; it does not wait for any."""
-        if self.is_closed:
-            raise RuntimeError(CLOSED)
         try:
             answers = self._stub.WatchPayments(call.request, metadata=call.terms.metadata)
         except ValueError:  # as above
             if not self.is_closed:
                 raise
-            raise RuntimeError(CLOSED) from None
+            raise _watch.cut_off(call) from None
         return Stream(call, answers)
 
     def close(self) -> None:
-        self.is_closed = True
+        with self._closing:
+            self.is_closed = True
+            ends = list(self._ends)
         self._channel.close()
+        for end in ends:
+            end.set()
 
 
 class Stream:
@@ -73,47 +84,69 @@ class Stream:
     def __init__(self, call: WatchCall, answers: "_CallIterator[pb.WatchPaymentsResponse]") -> None:
         self._call = call
         self._answers = answers
-        self._silent_at = math.inf
-        self._was_silent = False
-        self._ended = Flag()
-        # grpcio's blocking streams wait for ever. The guard keeps no stream alive: one that is
-        # dropped ends, and so does its guard.
-        Thread(target=_guard, args=(weakref.ref(self), self._ended), daemon=True).start()
+        self._guard = _Guard(answers.cancel)
+        if not answers.add_callback(self._guard.end):
+            self._guard.end()  # it has ended by now
 
     def read(self, limit_seconds: float) -> Watched:
         """The next answer; PaymentError where the stream ends, or says nothing for so long."""
-        self._silent_at = time.monotonic() + limit_seconds
+        self._guard.expect_within(limit_seconds)
         try:
             return self._call.value(next(self._answers), ())
         except StopIteration:
             raise _watch.early_end(self._call) from None
         except grpc.RpcError as failure:
-            if self._was_silent:
-                raise _watch.silence(self._call, limit_seconds) from failure
+            if self._guard.has_cancelled:
+                raise _watch.silence(self._call) from failure
             raise after_failure(self._call.terms, failure) from failure
         finally:
-            self._silent_at = math.inf
+            self._guard.expect_within(math.inf)
 
     def cancel(self) -> None:
         """Ends the stream, also for a thread that waits for it. May be repeated."""
-        self._ended.set()
         self._answers.cancel()
 
-    def cancel_if_silent(self) -> None:
-        """Ends the stream where a thread has waited for longer than its limit."""
-        if time.monotonic() >= self._silent_at:
-            self._was_silent = True
-            self.cancel()
-
     def __del__(self) -> None:
-        self._ended.set()
+        self.cancel()
 
 
-def _guard(stream: "weakref.ref[Stream]", ended: Flag) -> None:
-    """Cancels a stream that is silent for too long."""
-    while not ended.wait(_GUARD_LOOKS_EVERY_SECONDS):
-        guarded = stream()
-        if guarded is None:
-            return
-        guarded.cancel_if_silent()
-        del guarded
+class _Guard:
+    """A thread that cancels a stream whose reader waits for too long: grpcio's waits have no limit.
+
+    It ends with the stream. It sleeps until the time is up that it knows of, and only then looks
+    whether there is more: a reader wakes it where it would sleep for too long, and not with every
+    answer.
+    """
+
+    def __init__(self, cancel: Callable[[], object]) -> None:
+        self._cancel = cancel
+        self._changed = Condition()
+        self._silent_at = math.inf
+        self._sleeps_until = math.inf
+        self._has_ended = False
+        self.has_cancelled = False
+        Thread(target=self._run, name="payment-watch-guard", daemon=True).start()
+
+    def expect_within(self, limit_seconds: float) -> None:
+        """An answer is due so soon; infinity: nobody waits for one."""
+        with self._changed:
+            self._silent_at = time.monotonic() + limit_seconds
+            if self._silent_at < self._sleeps_until:
+                self._changed.notify()
+
+    def end(self) -> None:
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        with self._changed:
+            while not self._has_ended:
+                left_seconds = self._silent_at - time.monotonic()
+                if left_seconds <= 0:
+                    self.has_cancelled = True
+                    break
+                self._sleeps_until = self._silent_at
+                self._changed.wait(None if math.isinf(left_seconds) else left_seconds)
+        if self.has_cancelled:  # outside the lock: grpcio has locks of its own
+            self._cancel()

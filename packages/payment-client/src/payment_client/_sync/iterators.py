@@ -1,8 +1,6 @@
 """What a caller iterates over: lists, fetched a page at a time, and watches."""
 
-import time
 from collections.abc import Iterator
-from threading import Event as Flag
 from threading import RLock
 from types import TracebackType
 from typing import Generic, Self
@@ -11,7 +9,7 @@ from payment_client._calls import ItemT, PageCall, PageT
 from payment_client._errors import PaymentError
 from payment_client._sync.connection import Connection, Stream
 from payment_client._types import Event, EventPage, Page, Payment, Refund, RefundPage
-from payment_client._watch import Watch
+from payment_client._watch import WaitingClock, Watch, cut_off
 
 
 class Pager(Generic[PageT, ItemT]):
@@ -60,9 +58,11 @@ class PaymentWatcher:
     def __init__(self, connection: Connection, watch: Watch) -> None:
         self._connection = connection
         self._watch = watch
+        self._waited = WaitingClock()
         self._stream: Stream | None = None
         self._ahead: Event | None = None
-        self._closed = Flag()
+        self._is_closed = False
+        self._end = connection.new_end()
         self._opening = RLock()  # a signal handler of the reading thread may close
 
     @property
@@ -74,22 +74,23 @@ class PaymentWatcher:
         return self
 
     def __next__(self) -> Event:
-        while not self._closed.is_set():
-            event, self._ahead = self._ahead or self._step(), None
-            if event is not None:
-                return event
+        with self._waited:
+            while not self._is_closed:
+                event, self._ahead = self._ahead or self._step(), None
+                if event is not None:
+                    return event
         raise StopIteration
 
     def close(self) -> None:
         """Ends the watch, also for a thread that waits in it. May be repeated."""
-        self._closed.set()
-        with self._opening:
-            if self._stream is not None:
-                self._stream.cancel()
+        self._is_closed = True
+        self._end.set()
+        self._drop_stream()
 
     def __enter__(self) -> Self:
-        while not (self._watch.has_begun or self._closed.is_set()):
-            self._ahead = self._step()
+        with self._waited:
+            while not (self._watch.has_begun or self._is_closed):
+                self._ahead = self._step()
         return self
 
     def __exit__(
@@ -102,33 +103,40 @@ class PaymentWatcher:
 
     def _step(self) -> Event | None:
         """One answer, or one failure and the pause after it."""
-        stream = self._opened()
-        if stream is None:
-            return None
+        if self._connection.is_closed:
+            self.close()
+            raise cut_off(self._watch.first_call)
         try:
-            limit_seconds = self._watch.silence_limit_seconds(time.monotonic())
-            return self._watch.hand_over(stream.read(limit_seconds))
-        except PaymentError as failure:
-            stream.cancel()
-            self._stream = None
-            if self._closed.is_set():
+            stream = self._opened()
+            if stream is None:
                 return None
-            pause_seconds = self._watch.pause_after(failure, time.monotonic())
-            if pause_seconds is None or self._connection.is_closed:
+            answer = stream.read(self._watch.silence_limit_seconds(self._waited.now()))
+            return self._watch.hand_over(answer, self._waited.now())
+        except PaymentError as failure:
+            self._drop_stream()
+            if self._is_closed:
+                return None
+            pause_seconds = self._watch.pause_after(failure, self._waited.now())
+            if pause_seconds is None:
                 self.close()
                 raise
         except BaseException:
             # Such as KeyboardInterrupt in the middle of a read, after which grpcio's stream is of
             # no use; the next step begins another one, behind the cursor.
-            stream.cancel()
-            self._stream = None
+            self._drop_stream()
             raise
-        self._closed.wait(pause_seconds)
+        self._end.wait(pause_seconds)
         return None
 
     def _opened(self) -> Stream | None:
         """The stream, a new one where there is none; None when the watcher is closed."""
         with self._opening:  # so that `close` meets either no stream or one that it cancels
-            if self._stream is None and not self._closed.is_set():
-                self._stream = self._connection.open(self._watch.next_call(time.monotonic()))
-            return None if self._closed.is_set() else self._stream
+            if self._stream is None and not self._is_closed:
+                self._stream = self._connection.open(self._watch.next_call(self._waited.now()))
+            return self._stream
+
+    def _drop_stream(self) -> None:
+        with self._opening:
+            stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.cancel()

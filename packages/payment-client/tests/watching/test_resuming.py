@@ -1,7 +1,6 @@
 """The two watchers at a server of foreign make, which breaks off in every way that there is."""
 
 import asyncio
-import gc
 import os
 import signal
 import time
@@ -18,7 +17,6 @@ from google.rpc.status_pb2 import Status
 
 from payment.v1 import payment_pb2 as pb
 from payment_client import (
-    AsyncPaymentClient,
     CursorExpired,
     DeadlineExceeded,
     Internal,
@@ -32,25 +30,8 @@ if TYPE_CHECKING:
     from conftest import ForeignServer, Twin
 
 Code = grpc.StatusCode
-ZEROS = {
-    field.name: "0.00" for field in pb.Payment.DESCRIPTOR.fields if field.name.startswith("amount")
-}
-LIMIT_SECONDS = 15
-"""A test that waits for longer has failed."""
 FOR_EVER_SECONDS = 60
 """How long the foreign server keeps what nobody ends; the end of the test ends it."""
-A_MOMENT_SECONDS = 0.05
-"""After which somebody else waits, as a rule; the facts hold also where they do not yet."""
-
-
-def step(number: int) -> pb.WatchPaymentsResponse:
-    """An event whose cursor is its version."""
-    event = pb.Event(version=number, payment=pb.Payment(**ZEROS))  # type: ignore[arg-type]
-    return pb.WatchPaymentsResponse(event=event, cursor=str(number))
-
-
-def greeting(request: pb.WatchPaymentsRequest) -> pb.WatchPaymentsResponse:
-    return pb.WatchPaymentsResponse(cursor=request.cursor or "0")
 
 
 def fail(context: grpc.ServicerContext, code: Code, reason: str = "") -> NoReturn:
@@ -60,37 +41,6 @@ def fail(context: grpc.ServicerContext, code: Code, reason: str = "") -> NoRetur
         details = Status(details=[packed]).SerializeToString()
         context.set_trailing_metadata((("grpc-status-details-bin", details),))
     context.abort(code, "")
-
-
-@pytest.fixture
-def one_at_a_time(foreign: "ForeignServer") -> "ForeignServer":
-    """Greets, tells the one event behind the cursor, and breaks off."""
-
-    def stream(
-        request: pb.WatchPaymentsRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.WatchPaymentsResponse]:
-        yield greeting(request)
-        yield step(int(request.cursor or 0) + 1)
-        fail(context, Code.UNAVAILABLE)
-
-    foreign.stream = stream
-    return foreign
-
-
-@pytest.fixture
-def greeter(foreign: "ForeignServer") -> "ForeignServer":
-    """Greets, and then says nothing."""
-
-    def stream(
-        request: pb.WatchPaymentsRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.WatchPaymentsResponse]:
-        over = Flag()
-        context.add_callback(over.set)
-        yield greeting(request)
-        over.wait(FOR_EVER_SECONDS)
-
-    foreign.stream = stream
-    return foreign
 
 
 @pytest.fixture
@@ -117,9 +67,9 @@ class TestInterruption:
         ) -> Iterator[pb.WatchPaymentsResponse]:
             over = Flag()
             context.add_callback(over.set)
-            yield greeting(request)
+            yield foreign.greeting(request)
             if len(foreign.requests) > 1:
-                yield step(1)
+                yield foreign.step(1)
             over.wait(FOR_EVER_SECONDS)
 
         def interrupt(_number: int, _frame: object) -> NoReturn:
@@ -168,7 +118,7 @@ class TestResuming:
     async def test_an_event_that_comes_while_entering_is_not_lost(
         self, connect: "Callable[..., Twin]", foreign: "ForeignServer"
     ) -> None:
-        foreign.stream = lambda _request, _context: [step(1), step(2)]
+        foreign.stream = lambda _request, _context: [foreign.step(1), foreign.step(2)]
         watcher = await connect(foreign.target).watch().begin()
         assert [event.version for event in await watcher.take(2)] == [1, 2]
 
@@ -179,6 +129,8 @@ class TestResuming:
             (Code.UNAVAILABLE, "OVERLOADED"),
             (Code.UNAVAILABLE, ""),
             (Code.CANCELLED, ""),
+            (Code.INTERNAL, ""),
+            (Code.UNKNOWN, ""),
             (Code.RESOURCE_EXHAUSTED, "WATCHER_TOO_SLOW"),
             (Code.OK, ""),
         ],
@@ -195,8 +147,8 @@ class TestResuming:
             request: pb.WatchPaymentsRequest, context: grpc.ServicerContext
         ) -> Iterator[pb.WatchPaymentsResponse]:
             if request.cursor:
-                yield step(2)
-            yield step(1)
+                yield foreign.step(2)
+            yield foreign.step(1)
             if code is not Code.OK:
                 fail(context, code, reason)
 
@@ -221,7 +173,7 @@ class TestResuming:
             _request: pb.WatchPaymentsRequest, context: grpc.ServicerContext
         ) -> list[pb.WatchPaymentsResponse]:
             deadlines.append(context.time_remaining())
-            return [step(1)]
+            return [foreign.step(1)]
 
         foreign.stream = stream
         await connect(foreign.target, timeout_seconds=5).watch().next()
@@ -257,26 +209,17 @@ class TestSilence:
         assert await waiting is None
 
     async def test_a_service_that_never_answers_is_given_up(
-        self, connect: "Callable[..., Twin]", foreign: "ForeignServer"
+        self, connect: "Callable[..., Twin]", speechless: "ForeignServer"
     ) -> None:
-        def stream(
-            _request: pb.WatchPaymentsRequest, context: grpc.ServicerContext
-        ) -> Iterator[pb.WatchPaymentsResponse]:
-            over = Flag()
-            context.add_callback(over.set)
-            over.wait(FOR_EVER_SECONDS)
-            yield from ()
-
-        foreign.stream = stream
         began = time.monotonic()
         with pytest.raises(DeadlineExceeded, match="nothing was heard for"):
-            await connect(foreign.target).watch(patience_seconds=0.3).next()
+            await connect(speechless.target).watch(patience_seconds=0.3).next()
         assert 0.3 <= time.monotonic() - began < 3
 
     async def test_a_caller_who_takes_their_time_is_not_taken_for_silence(
         self, connect: "Callable[..., Twin]", foreign: "ForeignServer", brief_silence: float
     ) -> None:
-        foreign.stream = lambda _request, _context: map(step, range(1, 4))
+        foreign.stream = lambda _request, _context: map(foreign.step, range(1, 4))
         watcher = connect(foreign.target).watch()
         await watcher.next()
         await asyncio.sleep(3 * brief_silence)
@@ -320,7 +263,7 @@ class TestGivingUp:
     async def test_a_watcher_that_has_raised_is_closed(
         self, connect: "Callable[..., Twin]", foreign: "ForeignServer"
     ) -> None:
-        foreign.stream = lambda _request, context: fail(context, Code.INTERNAL)
+        foreign.stream = lambda _request, context: fail(context, Code.INTERNAL, "INTERNAL_ERROR")
         watcher = connect(foreign.target).watch()
         with pytest.raises(Internal):
             await watcher.next()
@@ -329,146 +272,11 @@ class TestGivingUp:
     async def test_an_answer_against_the_contract_is_internal_and_moves_no_cursor(
         self, connect: "Callable[..., Twin]", foreign: "ForeignServer"
     ) -> None:
-        broken = step(2)
+        broken = foreign.step(2)
         broken.event.payment.amount = "much"
-        foreign.stream = lambda _request, _context: [step(1), broken]
+        foreign.stream = lambda _request, _context: [foreign.step(1), broken]
         watcher = connect(foreign.target).watch()
         await watcher.next()
         with pytest.raises(Internal, match="an amount that is no number"):
             await watcher.next()
         assert watcher.cursor == "1"
-
-
-class TestClosing:
-    async def test_closing_ends_the_iteration_of_somebody_else(
-        self, connect: "Callable[..., Twin]", greeter: "ForeignServer"
-    ) -> None:
-        watcher = await connect(greeter.target).watch().begin()
-        waiting = asyncio.create_task(watcher.next())
-        await asyncio.sleep(A_MOMENT_SECONDS)
-        await watcher.close()
-        async with asyncio.timeout(LIMIT_SECONDS):
-            assert await waiting is None
-
-    async def test_closing_ends_a_pause_between_two_streams(
-        self,
-        connect: "Callable[..., Twin]",
-        foreign: "ForeignServer",
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        monkeypatch.setattr(_watch, "FIRST_PAUSE_SECONDS", 3600)
-        foreign.stream = lambda _request, context: fail(context, Code.UNAVAILABLE)
-        watcher = connect(foreign.target).watch(patience_seconds=7200)
-        waiting = asyncio.create_task(watcher.next())
-        await foreign.was_asked(times=1)
-        await asyncio.sleep(A_MOMENT_SECONDS)
-        await watcher.close()
-        async with asyncio.timeout(LIMIT_SECONDS):
-            assert await waiting is None
-
-    async def test_a_closed_watcher_has_ended(
-        self, connect: "Callable[..., Twin]", one_at_a_time: "ForeignServer"
-    ) -> None:
-        watcher = connect(one_at_a_time.target).watch()
-        await watcher.next()
-        await watcher.close()
-        assert await watcher.next() is None
-
-    async def test_closing_twice_is_closing_once(
-        self, connect: "Callable[..., Twin]", greeter: "ForeignServer"
-    ) -> None:
-        watcher = await connect(greeter.target).watch().begin()
-        await watcher.close()
-        await watcher.close()
-
-    async def test_a_watcher_that_is_closed_before_it_has_begun_asks_nothing(
-        self, connect: "Callable[..., Twin]", greeter: "ForeignServer"
-    ) -> None:
-        watcher = connect(greeter.target).watch()
-        await watcher.close()
-        await watcher.begin()
-        assert greeter.methods == []
-
-    async def test_closing_the_client_ends_a_watch_as_unavailable(
-        self, connect: "Callable[..., Twin]", greeter: "ForeignServer"
-    ) -> None:
-        twin = connect(greeter.target)
-        watcher = await twin.watch().begin()
-        waiting = asyncio.create_task(watcher.next())
-        await asyncio.sleep(A_MOMENT_SECONDS)
-        await twin.close()
-        with pytest.raises(Unavailable):
-            await waiting
-
-    async def test_a_closed_client_begins_no_watch(
-        self, connect: "Callable[..., Twin]", greeter: "ForeignServer"
-    ) -> None:
-        twin = connect(greeter.target)
-        await twin.close()
-        with pytest.raises(RuntimeError, match="the client is closed"):
-            await twin.watch().next()
-
-
-@pytest.fixture
-def hung_up(greeter: "ForeignServer") -> Flag:
-    """Set when a stream has ended at the server."""
-    inner, flag = greeter.stream, Flag()
-
-    def stream(
-        request: pb.WatchPaymentsRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.WatchPaymentsResponse]:
-        context.add_callback(flag.set)
-        yield from inner(request, context)
-
-    greeter.stream = stream
-    return flag
-
-
-def test_leaving_a_watcher_ends_its_stream(greeter: "ForeignServer", hung_up: Flag) -> None:
-    with PaymentClient(greeter.target) as client:
-        with client.payments.watch():
-            assert not hung_up.is_set()
-        assert hung_up.wait(LIMIT_SECONDS)
-
-
-def test_a_blocking_watcher_that_is_dropped_ends_its_stream(
-    greeter: "ForeignServer", hung_up: Flag
-) -> None:
-    with PaymentClient(greeter.target) as client:
-        client.payments.watch().__enter__()
-        gc.collect()
-        assert hung_up.wait(LIMIT_SECONDS)
-
-
-async def test_a_task_that_is_cancelled_while_it_waits_is_cancelled(
-    greeter: "ForeignServer",
-) -> None:
-    async with AsyncPaymentClient(greeter.target) as client, client.payments.watch() as watcher:
-        waiting = asyncio.create_task(anext(watcher))
-        await asyncio.sleep(A_MOMENT_SECONDS)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-
-
-async def test_a_wait_that_is_timed_out_loses_neither_events_nor_time(
-    foreign: "ForeignServer", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_watch, "FIRST_PAUSE_SECONDS", 3600)  # it is no failure
-    waited = Flag()
-
-    def stream(
-        request: pb.WatchPaymentsRequest, _context: grpc.ServicerContext
-    ) -> Iterator[pb.WatchPaymentsResponse]:
-        yield greeting(request)
-        waited.wait(LIMIT_SECONDS)
-        yield step(1)
-
-    foreign.stream = stream
-    async with AsyncPaymentClient(foreign.target) as client, client.payments.watch() as watcher:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await anext(watcher)
-        waited.set()
-        async with asyncio.timeout(LIMIT_SECONDS):
-            assert (await anext(watcher)).version == 1
