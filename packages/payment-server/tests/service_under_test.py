@@ -182,3 +182,14 @@ async def until(fact: Callable[[], Awaitable[bool]], limit_seconds: float = 30.0
             if await fact():
                 return
             await asyncio.sleep(0.02)
+
+
+async def until_status(servers: Servers, payment_id: str, status: str) -> pb.Payment:
+    """Waits for a payment to have the status, and returns it."""
+    request = pb.GetPaymentRequest(payment_id=payment_id)
+
+    async def has_status() -> bool:
+        return (await servers.stub.GetPayment(request)).status == status
+
+    await until(has_status)
+    return (await servers.stub.GetPayment(request)).payment

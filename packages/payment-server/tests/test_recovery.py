@@ -1,88 +1,25 @@
 """What a crash, a slow processor or a lost caller leaves between the phases is finished, once."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import grpc
 import pytest
+from gated_processor import QUICK, Gated, never
 from processor_outside import ProcessorOutside, outside_process
-from service_under_test import Servers, Start, refusal, until
+from service_under_test import Start, refusal, until, until_status
 
 from payment.v1 import payment_pb2 as pb
-from payment_server.domain.errors import ProcessorUnreachable
-from payment_server.domain.operation import (
-    APPROVED,
-    UNKNOWN,
-    Operation,
-    OperationStatus,
-    Verdict,
-)
+from payment_server.domain.operation import UNKNOWN, Operation, OperationStatus, Verdict
 from payment_server.domain.payment import Advice, Decline, Payment
 from payment_server.store import changes
 from payment_server.store.database import Database
-
-QUICK = {"PAYMENT_PROCESSOR_TIMEOUT_MS": "300"}
-"""A processor's limit, and a lease of twice that, which a test can wait for."""
-
 
 DECLINED = Verdict(
     status=OperationStatus.FAILED,
     decline=Decline("invalid_account", Advice.FIX, "The account does not exist any more."),
 )
-
-
-class Gated:
-    """A processor that a test can stop before or after an effect; the same operation has one."""
-
-    def __init__(self) -> None:
-        self.asked: Counter[str] = Counter()
-        self.journal: dict[str, Verdict] = {}
-        self.before: Callable[[], Awaitable[None]] | None = None
-        self.after: Callable[[], Awaitable[None]] | None = None
-        self.is_away = False
-        self.verdict = APPROVED
-        self.looked_up: Counter[str] = Counter()
-
-    def tokenize(self, payment_method: str) -> str:
-        return payment_method
-
-    def read_result(self, result: str) -> str:
-        return result
-
-    async def _effect(self, payment: Payment, operation: Operation) -> Verdict:
-        if self.is_away:
-            raise ProcessorUnreachable("the processor is away")
-        self.asked[operation.operation_id] += 1
-        if self.before is not None:
-            await self.before()
-        self.journal.setdefault(operation.operation_id, self.verdict)
-        if self.after is not None:
-            await self.after()
-        return self.journal[operation.operation_id]
-
-    authorize = complete = capture = cancel = refund = _effect
-
-    async def look_up(self, payment: Payment, operation: Operation) -> Verdict | None:
-        if self.is_away:
-            raise ProcessorUnreachable("the processor is away")
-        self.looked_up[operation.operation_id] += 1
-        return self.journal.get(operation.operation_id)
-
-
-async def never() -> None:
-    await asyncio.Event().wait()
-
-
-async def until_status(servers: Servers, payment_id: str, status: str) -> pb.Payment:
-    request = pb.GetPaymentRequest(payment_id=payment_id)
-
-    async def has_status() -> bool:
-        return (await servers.stub.GetPayment(request)).status == status
-
-    await until(has_status)
-    return (await servers.stub.GetPayment(request)).payment
 
 
 async def test_a_processor_that_hangs_leaves_a_truthful_pending_answer(start: Start) -> None:
