@@ -35,6 +35,10 @@ LONG_TEST_LIMIT_SECONDS = 900
 """For one test under --long, which multiplies what fits a minute."""
 LONG_SCALE = 4
 """How many times as long; its whole run has not been measured yet."""
+WORKERS_PER_CORE = 2
+"""Tests wait for disks, ports and processes about as long as they compute."""
+WORKERS_LIMIT = 16
+"""Each has a PostgreSQL of its own."""
 NOTHING_COLLECTED = 5
 """pytest's exit code when it found no test: a fault, unless arguments selected some."""
 
@@ -139,6 +143,8 @@ async def environment(name: str, *what: str) -> Outcome:
 async def tests(package: str, pytest_arguments: list[str], folder: Path, scale: int) -> Outcome:
     """One package's tests in its own environment; the counts come from pytest's own report."""
     report_file = folder / f"{package}.xml"
+    cores = os.cpu_count() or 1
+    workers = max(cores, min(WORKERS_PER_CORE * cores, WORKERS_LIMIT))
     ran = await command(
         f"tests of {package}",
         ENVIRONMENTS / package / "bin/python",
@@ -148,6 +154,7 @@ async def tests(package: str, pytest_arguments: list[str], folder: Path, scale: 
         PAYMENT_SERVER_COMMAND=str(SERVER_COMMAND),
         UV=UV,
         TEST_SCALE=str(scale),
+        PYTEST_XDIST_AUTO_NUM_WORKERS=str(workers),
     )
     outcome = with_counts(ran, report_file, may_be_empty=bool(pytest_arguments))
     report(outcome)

@@ -100,7 +100,8 @@ async def has_status(stub: "PaymentServiceAsyncStub", payment_id: str, status: s
 
 
 async def test_sigkill_leaves_no_postgres_and_loses_nothing(tmp_path: Path) -> None:
-    with dev(tmp_path, PAYMENT_SANDBOX_LATENCY_MS="4000") as first:
+    slow = {"PAYMENT_SANDBOX_LATENCY_MS": "4000", "PAYMENT_PROCESSOR_TIMEOUT_MS": "2500"}
+    with dev(tmp_path, **slow) as first:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{first.grpc_port}") as channel:
             stub = payment_pb2_grpc.PaymentServiceStub(channel)
             acknowledged = [
