@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import grpc
 import pytest
+from auditing import differences_in
 from killable_server import Place, key_of
 from killed_calls import (
     CASES,
@@ -29,6 +30,12 @@ from service_under_test import SCALE, until
 from payment_server.store.database import Database
 
 StartKillable: TypeAlias = Callable[..., AbstractAsyncContextManager[Killable]]
+
+
+@pytest.fixture(autouse=True)
+async def everything_adds_up(database_url: str) -> AsyncIterator[None]:
+    yield
+    assert await differences_in(database_url) == {}
 
 
 @pytest.fixture

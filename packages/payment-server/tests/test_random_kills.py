@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from auditing import differences_in
 from killed_calls import (
     LIMIT_SECONDS,
     PENDING,
@@ -151,6 +152,12 @@ class Caller:
     def _next_key(self) -> str:
         self._calls += 1
         return f"{self._name}-{self._calls}"
+
+
+@pytest.fixture(autouse=True)
+async def everything_adds_up(database_url: str) -> AsyncIterator[None]:
+    yield
+    assert await differences_in(database_url) == {}
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """What a crash, a slow processor or a lost caller leaves between the phases is finished, once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
 import grpc
 import pytest
+from auditing import differences_in
 from gated_processor import QUICK, Gated, never
 from processor_outside import ProcessorOutside, outside_process
 from service_under_test import Start, refusal, until, until_status
@@ -20,6 +21,12 @@ DECLINED = Verdict(
     status=OperationStatus.FAILED,
     decline=Decline("invalid_account", Advice.FIX, "The account does not exist any more."),
 )
+
+
+@pytest.fixture(autouse=True)
+async def everything_adds_up(database_url: str) -> AsyncIterator[None]:
+    yield
+    assert await differences_in(database_url) == {}
 
 
 async def test_a_processor_that_hangs_leaves_a_truthful_pending_answer(start: Start) -> None:
