@@ -1,9 +1,13 @@
 """What ends a watch, what it may cost, and that nobody who watches is in the way of payments."""
 
 import asyncio
+import logging
+import struct
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 import asyncpg
 import grpc
@@ -14,12 +18,16 @@ from watching_under_test import heard, opened, said
 from payment.v1 import payment_pb2 as pb
 from payment.v1 import payment_pb2_grpc
 from payment_server import watching as module
-from payment_server.api import rpc_streams
+from payment_server.api import rpc_server, rpc_streams
+from payment_server.api.gate import CALLS_LIMIT
+from payment_server.api.rpc import Call, Context, refuse
+from payment_server.app import CLOSE_GRACE_SECONDS
 from payment_server.domain.commands import WatchPayments
 from payment_server.domain.errors import DatabaseUnavailable, ShuttingDown
 from payment_server.store.database import Database
 from payment_server.watching import Watching
 
+MAX_CONCURRENT_STREAMS: Final = 3  # its number among HTTP/2's settings (RFC 9113)
 EVERYTHING = pb.WatchPaymentsRequest()
 
 
@@ -130,24 +138,54 @@ async def narrow(servers: Servers) -> AsyncIterator["payment_pb2_grpc.PaymentSer
 LARGE = {f"key{number}": "x" * 500 for number in range(40)}  # an event of 20 KiB
 
 
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged that anybody would have to look at, gRPC's own words included."""
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+
 async def read_some(answers: Any, told: list[pb.WatchPaymentsResponse], count: int) -> None:
     while count:
         told.append(await answers.read())
         count -= 1
 
 
-async def test_a_stalled_reader_is_dropped_and_goes_on_where_it_was(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "WATCHERS_LIMIT", 1)
+@pytest.fixture
+def dropped(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set as soon as a stream is to end by an error, which a stalled reader does not hear yet."""
+    begun = asyncio.Event()
+
+    async def seen(context: Context, call: Call, error: Exception) -> NoReturn:
+        begun.set()
+        await refuse(context, call, error)
+
+    monkeypatch.setattr(rpc_streams, "refuse", seen)
     monkeypatch.setattr(rpc_streams, "TAKE_LIMIT_SECONDS", 0.3)
+    return begun
+
+
+async def stalled(
+    stub: "payment_pb2_grpc.PaymentServiceAsyncStub", dropped: asyncio.Event
+) -> tuple[Any, list[pb.WatchPaymentsResponse]]:
+    """A watch whose reader took nothing more for too long, and what it had taken."""
+    answers = stub.WatchPayments(pb.WatchPaymentsRequest(from_beginning=True))
+    told: list[pb.WatchPaymentsResponse] = []
+    await read_some(answers, told, 1)
+    async with asyncio.timeout(10):
+        await dropped.wait()
+    return answers, told
+
+
+async def more_than_a_narrow_client_takes(servers: Servers) -> list[tuple[str, int]]:
+    return [((await servers.created(metadata=LARGE)).payment_id, 1) for _ in range(20)]
+
+
+async def test_a_stalled_reader_is_dropped_and_goes_on_where_it_was(
+    start: Start, dropped: asyncio.Event
+) -> None:
     async with start() as servers, narrow(servers) as stub:
-        expected = [((await servers.created(metadata=LARGE)).payment_id, 1) for _ in range(20)]
-        stalled = stub.WatchPayments(pb.WatchPaymentsRequest(from_beginning=True))
-        told: list[pb.WatchPaymentsResponse] = []
-        await read_some(stalled, told, 1)
-        await until(lambda: has_room(servers))
-        failed = await refusal(read_some(stalled, told, len(expected)))
+        expected = await more_than_a_narrow_client_takes(servers)
+        answers, told = await stalled(stub, dropped)
+        failed = await refusal(read_some(answers, told, len(expected)))
         assert (failed.code, failed.reason) == (
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             "WATCHER_TOO_SLOW",
@@ -157,6 +195,79 @@ async def test_a_stalled_reader_is_dropped_and_goes_on_where_it_was(
         rest, _ = await opened(servers, cursor=told[-1].cursor)
         told += await heard(rest, 1 + len(expected) - len(told))
         assert said(told[1:]) == expected
+
+
+async def test_a_stalled_reader_does_not_delay_the_end_of_a_service(
+    database_url: str, dropped: asyncio.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = service_on(database_url, {}, None)
+    async with clients_of(await service.__aenter__()) as servers, narrow(servers) as stub:
+        await more_than_a_narrow_client_takes(servers)
+        _reader = await stalled(stub, dropped)
+        async with asyncio.timeout(CLOSE_GRACE_SECONDS + 1.0):  # half of what calls are given
+            await service.__aexit__(None, None, None)
+    assert warnings_of(caplog) == []
+
+
+FROZEN: Final = """
+import os, signal, sys, grpc
+from payment.v1 import payment_pb2, payment_pb2_grpc
+channel = grpc.insecure_channel(sys.argv[1], options=[("grpc.http2.bdp_probe", 0)])
+request = payment_pb2.WatchPaymentsRequest(from_beginning=True)
+answers = payment_pb2_grpc.PaymentServiceStub(channel).WatchPayments(request)
+next(answers)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def status_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/status").read_text()
+
+
+@asynccontextmanager
+async def frozen(servers: Servers) -> AsyncIterator[None]:
+    """A reader that has taken one answer and does nothing more, until it is killed."""
+    address = f"127.0.0.1:{servers.grpc_port}"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", FROZEN, address)
+
+    async def is_frozen() -> bool:
+        return "(stopped)" in status_of(process.pid)
+
+    try:
+        await until(is_frozen)
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_a_stalled_reader_holds_its_place_until_it_is_gone(
+    start: Start,
+    dropped: asyncio.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(module, "WATCHERS_LIMIT", 1)
+    async with start() as servers:
+        await more_than_a_narrow_client_takes(servers)
+        async with frozen(servers), asyncio.timeout(10):
+            await dropped.wait()
+            assert not await has_room(servers)
+        await until(lambda: has_room(servers))
+    assert warnings_of(caplog) == []
+
+
+async def test_a_line_that_is_dead_without_a_word_holds_its_place_for_a_while_only(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = rpc_server._OPTIONS
+    quick = [(name, 1_000 if name.endswith("_ms") else value) for name, value in options]
+    monkeypatch.setattr(rpc_server, "_OPTIONS", quick)
+    monkeypatch.setattr(module, "WATCHERS_LIMIT", 1)
+    async with start() as servers, frozen(servers):
+        assert not await has_room(servers)
+        await until(lambda: has_room(servers), 10.0)
+    assert warnings_of(caplog) == []
 
 
 async def seated(servers: Servers) -> Any:
@@ -183,7 +294,7 @@ async def test_readers_that_leave_anywhere_leave_nothing_behind(
             stream.cancel()
         inside = [await seated(servers) for _ in range(5)]
         assert len(inside) == 5
-    assert not [each for each in caplog.records if each.name.startswith("payment_server.api")]
+    assert warnings_of(caplog) == []
 
 
 async def test_a_service_that_cannot_see_does_not_say_that_all_is_quiet(
@@ -196,3 +307,12 @@ async def test_a_service_that_cannot_see_does_not_say_that_all_is_quiet(
     await anext(watch)
     with pytest.raises(DatabaseUnavailable):
         await anext(watch)
+
+
+async def test_one_connection_reaches_the_gate_before_its_own_limit(servers: Servers) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", servers.grpc_port)
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+    head = await reader.readexactly(9)
+    settings = dict(struct.iter_unpack(">HI", await reader.readexactly(head[2])))
+    assert settings[MAX_CONCURRENT_STREAMS] == 2 * CALLS_LIMIT
+    writer.close()

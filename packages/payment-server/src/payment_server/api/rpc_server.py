@@ -19,6 +19,15 @@ _OPTIONS: Final = (
     # CANCELLED. Our gate refuses with a reason, so it has to be reached first.
     ("grpc.server.max_pending_requests", 2 * CALLS_LIMIT),
     ("grpc.server.max_pending_requests_hard_limit", 4 * CALLS_LIMIT),
+    # What one connection may have open. More than the gate lets in, because what is beyond this
+    # waits in the client without a word; but whoever never reads cannot pile up answers for ever.
+    ("grpc.max_concurrent_streams", 2 * CALLS_LIMIT),
+    # A line that is dead says nothing, and holds the places of its streams until it is cut: one
+    # that is silent for so long is asked, however often, and has so long to answer.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # the library's minute would count instead
+    ("grpc.http2.max_pings_without_data", 0),
 )
 _REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 

@@ -1,7 +1,8 @@
 """Streams on gRPC: the methods, and the guard that each passes.
 
 A stream is no call inside the gate: it has no end, so it would use up the grace of a shutdown. It
-ends by an error, told as those of calls are; a reader that stalls cannot hold it.
+ends by an error, told as those of calls are. A reader that stalls hears why when it goes on; until
+then gRPC holds the answer back, and the stream keeps its place among those that are served.
 """
 
 import asyncio
@@ -24,11 +25,11 @@ def stream_handlers(watching: Watching) -> "dict[str, grpc.RpcMethodHandler[Any,
         call = call_of(context)
         try:
             await _watch(watching, call, parsed(pb.WatchPaymentsRequest, raw), context)
+        except grpc.aio.AbortError:
+            raise
         except grpc.aio.BaseError:
             pass  # nobody is there to be told: the caller has left, or the server has stopped
         except Exception as error:
-            # Behind what a stalled reader left it waits in gRPC, until the reader goes on or its
-            # connection ends; of ours nothing is held by then.
             await refuse(context, call, error)
 
     return {"WatchPayments": grpc.unary_stream_rpc_method_handler(watch_payments)}
@@ -41,9 +42,14 @@ async def _watch(
     async with aclosing(watching.watch(call.merchant_id, wish)) as stream:
         first = await anext(stream)
         await context.send_initial_metadata((("x-request-id", call.request_id),))
-        await _tell(context, first)
-        async for watched in stream:
-            await _tell(context, watched)
+        try:
+            await _tell(context, first)
+            async for watched in stream:
+                await _tell(context, watched)
+        except WatcherTooSlow as error:
+            # Nothing but the reader or the end of its connection ends this wait: a handler cannot
+            # reset its stream. So it is here that it waits, where it holds its place.
+            await refuse(context, call, error)
 
 
 async def _tell(context: Context, watched: Watched) -> None:
