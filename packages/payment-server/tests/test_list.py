@@ -7,6 +7,8 @@ import pytest
 from service_under_test import Servers, refusal
 
 from payment.v1 import payment_pb2 as pb
+from payment_server import reading
+from payment_server.store import payments
 
 
 async def listed(servers: Servers, **fields: Any) -> pb.ListPaymentsResponse:
@@ -66,6 +68,83 @@ async def test_the_created_range_includes_its_start_and_not_its_end(servers: Ser
     assert len((await listed(servers, created_from=at, created_before=at + step)).payments) == 1
     assert len((await listed(servers, created_before=at)).payments) == 0
     assert len((await listed(servers, created_from=at + step)).payments) == 0
+
+
+async def all_pages(servers: Servers, **fields: Any) -> list[pb.ListPaymentsResponse]:
+    pages = [await listed(servers, **fields)]
+    while token := pages[-1].next_page_token:
+        pages.append(await listed(servers, page_token=token, **fields))
+    return pages
+
+
+def ids_of(pages: list[pb.ListPaymentsResponse]) -> list[str]:
+    return [each.payment_id for page in pages for each in page.payments]
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 3, 4, 5, 6, 7, 8])
+async def test_a_page_of_several_blocks_has_all_that_was_asked_for(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, page_size: int
+) -> None:
+    monkeypatch.setattr(reading, "BLOCK_ROWS", 3)
+    ids = await made(servers, 7)
+    pages = await all_pages(servers, page_size=page_size)
+    assert ids_of(pages) == ids[::-1]
+    assert {len(page.payments) for page in pages[:-1]} <= {page_size}
+
+
+@pytest.mark.parametrize("customer_id", ["", "cust123"])
+async def test_a_page_whose_time_is_up_says_where_to_go_on(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, customer_id: str
+) -> None:
+    monkeypatch.setattr(payments, "SCAN_ROWS", 2)
+    monkeypatch.setattr(reading, "PAGE_SECONDS", 0.0)
+    wanted = [(await servers.created(metadata={"order": "1"})).payment_id]
+    await made(servers, 4)
+    wanted += [(await servers.created(metadata={"order": "1"})).payment_id for _ in range(2)]
+    await made(servers, 1)
+    pages = await all_pages(servers, metadata={"order": "1"}, customer_id=customer_id)
+    assert ids_of(pages) == wanted[::-1]
+    assert [len(page.payments) for page in pages] == [1, 1, 0, 1, 0]
+
+
+async def test_a_page_looks_on_while_it_has_time(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payments, "SCAN_ROWS", 2)
+    wanted = await servers.created(metadata={"order": "1"})
+    await made(servers, 7)
+    page = await listed(servers, metadata={"order": "1"})
+    assert ids_of([page]) == [wanted.payment_id]
+
+
+LARGEST = {f"{number:040}": "é" * 500 for number in range(50)}  # of as many bytes as a request has
+CLIENTS_LIMIT_BYTES = 4 * 1024 * 1024
+"""What gRPC's clients take of an answer unless told otherwise."""
+
+
+async def test_a_page_of_the_largest_payments_fits_into_an_answer(servers: Servers) -> None:
+    ids = [(await servers.created(metadata=LARGEST)).payment_id for _ in range(90)]
+    pages = await all_pages(servers, page_size=1000)
+    assert ids_of(pages) == ids[::-1]
+    assert sum(page.ByteSize() for page in pages) > CLIENTS_LIMIT_BYTES
+    assert {page.ByteSize() > CLIENTS_LIMIT_BYTES / 4 for page in pages[:-1]} == {True}
+
+
+async def test_a_page_of_the_largest_events_fits_into_an_answer(servers: Servers) -> None:
+    payment = await servers.created(metadata=LARGEST, amount="100.00")
+    await servers.process(payment.payment_id, "authorize")
+    for _ in range(44):
+        await servers.ask(payment.payment_id, "capture", amount="1.00")
+    versions: list[int] = []
+    token = ""
+    while token or not versions:
+        request = pb.ListPaymentEventsRequest(
+            payment_id=payment.payment_id, page_size=1000, page_token=token
+        )
+        page = await servers.stub.ListPaymentEvents(request)
+        versions += [each.version for each in page.events]
+        token = page.next_page_token
+    assert versions == list(range(1, 92))
 
 
 async def test_a_merchant_sees_its_own_payments_only(servers: Servers) -> None:
