@@ -2,17 +2,21 @@
 
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import pytest
 
-from payment.v1.payment_pb2 import WatchPaymentsResponse
+from payment.v1.payment_pb2 import Event, Payment, WatchPaymentsResponse
 
 WATCH = """
 subscription($payment: String, $customer: String, $cursor: String, $all: Boolean! = false) {
@@ -151,9 +155,11 @@ def test_what_fails_within_an_event_is_told_beside_it(talk: Any, create: Create)
 
 
 class WatchedService(grpc.GenericRpcHandler):
-    """A payment service that only ever says where a watch begins, and knows when one ends."""
+    """A payment service that says where a watch begins, and after that one thing for ever or
+    nothing; it knows when a watch ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, after: WatchPaymentsResponse | None = None) -> None:
+        self._after = after
         self.ended = threading.Event()
 
     def service(
@@ -166,7 +172,20 @@ class WatchedService(grpc.GenericRpcHandler):
     def _watch(self, _: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         context.add_callback(self.ended.set)
         yield WatchPaymentsResponse(cursor="here").SerializeToString()
+        if self._after is not None:
+            yield from repeat(self._after.SerializeToString())
         self.ended.wait(LIMIT_SECONDS)
+
+
+@contextmanager
+def served(service: WatchedService) -> Iterator[str]:
+    """Serves it; gives its address."""
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool, handlers=[service])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        yield f"127.0.0.1:{port}"
+        server.stop(None).wait(LIMIT_SECONDS)
 
 
 ENDINGS: dict[str, Callable[[Any], None]] = {
@@ -182,16 +201,40 @@ def test_a_watch_ends_when_its_reader(
     start_mock: Start, speak: Speak, end: Callable[[Any], None]
 ) -> None:
     service = WatchedService()
-    with ThreadPoolExecutor(1) as pool:
-        server = grpc.server(pool, handlers=[service])
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        talk = speak(start_mock(f"127.0.0.1:{port}"))
+    with served(service) as target:
+        talk = speak(start_mock(target))
         talk.begin()
         assert watch(talk) == "here"
         end(talk)
         assert service.ended.wait(LIMIT_SECONDS)
-        server.stop(None).wait(LIMIT_SECONDS)
+
+
+HASTY = "from requestor_mock import cli; cli.STUCK_LIMIT_MS = 500; cli.main()"
+"""The program, but with less patience than a test has."""
+AMOUNTS: dict[str, Any] = {
+    each.name: "0" for each in Payment.DESCRIPTOR.fields if each.name.startswith("amount")
+}
+LARGE = WatchPaymentsResponse(
+    cursor="there", event=Event(type="x" * 100_000, payment=Payment(**AMOUNTS))
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other kernel gives up on such a reader")
+def test_a_watch_ends_when_its_reader_takes_nothing_for_long(
+    serve: Callable[..., Any], speak: Speak, tmp_path: Path
+) -> None:
+    service = WatchedService(LARGE)
+    program = (Path(sys.executable), "-c", HASTY, "serve", "--port=0")
+    with (
+        served(service) as target,
+        serve(tmp_path, *program, PAYMENT_TARGET=target) as mock,
+    ):
+        # It reads no more than is asked for, and does not wait for an answer to its goodbye.
+        talk = speak(mock, max_queue=1, close_timeout=0.1)
+        talk.begin()
+        watch(talk)
+        assert talk.hear_data()["cursor"] == "there"
+        assert service.ended.wait(LIMIT_SECONDS)
 
 
 def test_a_completed_subscription_tells_no_more(talk: Any, create: Create) -> None:

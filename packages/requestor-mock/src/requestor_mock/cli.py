@@ -20,6 +20,9 @@ HEALTHCHECK_LIMIT_SECONDS: Final = 3.0
 """The service bounds its own question to one second; a container's check waits a few."""
 BACKLOG: Final = 2_048
 """Connections that wait for us; the kernel cuts it to its own limit."""
+STUCK_LIMIT_MS: Final = 20_000
+"""How long a peer may take nothing of what was sent: as long as one that a WebSocket pings. uvicorn
+closes a connection only behind what is unsent, so that a stuck reader would hold it for ever."""
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to knock instead
 
 
@@ -95,12 +98,15 @@ def _bound(settings: Settings) -> socket.socket:
     address = (settings.host, settings.http_port)
     try:
         family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server(address, family=family, backlog=BACKLOG)
+        listener = socket.create_server(address, family=family, backlog=BACKLOG)
     except OSError as error:
         raise click.ClickException(
             f"Port {settings.http_port} on {settings.host} cannot be used ({error.strerror})."
             " Choose another with REQUESTOR_HTTP_PORT or --port."
         ) from None
+    if sys.platform == "linux":  # elsewhere it has no equal; connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_LIMIT_MS)
+    return listener
 
 
 def _announce(settings: Settings, ready_file: Path | None) -> None:
