@@ -7,18 +7,20 @@ Whatever ends a conversation ends its subscriptions, and with them their watches
 import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager, suppress
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
+import msgspec
 from graphql import GraphQLError
 from litestar import WebSocket, websocket
 from litestar.datastructures import State
 from litestar.exceptions import WebSocketDisconnect
+from msgspec import Meta
 
 from requestor_mock.bodies import has_lone_surrogate, parse_json
 from requestor_mock.caller import REQUEST_ID_HEADER, Caller, caller_of_socket, request_id_of
 from requestor_mock.errors import Refused, facts_of
-from requestor_mock.graphql_execution import SCHEMA, Asked, read_asked, told, told_errors
+from requestor_mock.graphql_execution import SCHEMA, Asked, told, told_errors
 from requestor_mock.graphql_types import Context
 
 PROTOCOL: Final = "graphql-transport-ws"
@@ -36,6 +38,35 @@ _CODES: Final = {"OVERLOADED": 1013, "INTERNAL_ERROR": 4500}
 """How a socket is closed for a failure that is not the caller's."""
 _GONE: Final = (WebSocketDisconnect, OSError)
 """The other side is: Litestar tells readers so, uvicorn writers."""
+
+
+_Name: TypeAlias = Annotated[str, Meta(min_length=1)]
+"""What the other side calls one of its operations."""
+
+
+class _Init(msgspec.Struct, tag_field="type", tag="connection_init"):
+    payload: dict[str, Any] | None = None
+
+
+class _Ping(msgspec.Struct, tag_field="type", tag="ping"):
+    payload: dict[str, Any] | None = None
+
+
+class _Pong(msgspec.Struct, tag_field="type", tag="pong"):
+    payload: dict[str, Any] | None = None
+
+
+class _Subscribe(msgspec.Struct, tag_field="type", tag="subscribe"):
+    id: _Name
+    payload: Asked
+
+
+class _Complete(msgspec.Struct, tag_field="type", tag="complete"):
+    id: _Name
+
+
+_Message: TypeAlias = _Init | _Ping | _Pong | _Subscribe | _Complete
+"""Everything that the protocol lets a client say."""
 
 
 class Seats:
@@ -131,49 +162,49 @@ class _Conversation:
 
     async def _begin(self) -> Caller:
         """Who speaks, once they have said connection_init."""
-        while True:
-            match await self._next():
-                case {"type": "connection_init", **given}:
-                    parameters = given.get("payload") or {}
-                    if not isinstance(parameters, dict):
-                        raise _Closed(4400, "Invalid connection init payload")
-                    return caller_of_socket(self._socket, parameters)
-                case {"type": "ping"}:
-                    await self._socket.send_json({"type": "pong"})
-                case {"type": "pong"}:
-                    pass
-                case _:
-                    raise _Closed(4401, "Unauthorized")
+        match await self._next():
+            case _Init(payload=payload):
+                return caller_of_socket(self._socket, payload or {})
+            case _:
+                raise _Closed(4401, "Unauthorized")
 
-    async def _heed(self, message: object, caller: Caller) -> None:
+    async def _heed(self, message: _Message, caller: Caller) -> None:
         match message:
-            case {"type": "subscribe", "id": str(name), "payload": payload}:
+            case _Subscribe(id=name, payload=asked):
                 if name in self._operations:
                     raise _Closed(4409, "Subscriber already exists")
-                self._operations[name] = asyncio.create_task(self._run(name, payload, caller))
-            case {"type": "complete", "id": str(name)}:
+                self._operations[name] = asyncio.create_task(self._run(name, asked, caller))
+            case _Complete(id=name):
                 await _end(self._operations.pop(name, None))
-            case {"type": "ping"}:
-                await self._socket.send_json({"type": "pong"})
-            case {"type": "pong"}:
-                pass
-            case {"type": "connection_init"}:
-                raise _Closed(4429, "Too many initialisation requests")
             case _:
-                raise _Closed(4400, "Invalid message")
+                raise _Closed(4429, "Too many initialisation requests")
 
-    async def _next(self) -> object:
+    async def _next(self) -> _Message:
+        """The next message but for pings and pongs, which are answered here."""
+        while True:
+            match message := await self._received():
+                case _Ping():
+                    await self._socket.send_json({"type": "pong"})
+                case _Pong():
+                    pass
+                case _:
+                    return message
+
+    async def _received(self) -> _Message:
         message = parse_json((await self._socket.receive_text()).encode())
         if has_lone_surrogate(message):  # no answer could have it, and an id comes back
             raise Refused("MALFORMED_REQUEST", "the message has a lone surrogate")
-        return message
+        try:
+            known: _Message = msgspec.convert(message, _Message)
+        except msgspec.ValidationError:
+            raise _Closed(4400, "Invalid message") from None
+        return known
 
-    async def _run(self, name: str, payload: object, caller: Caller) -> None:
+    async def _run(self, name: str, asked: Asked, caller: Caller) -> None:
         """One operation, from its subscribe to the message that ends it."""
         with suppress(*_GONE):  # `hold`, which reads the socket, hears of it too
             try:
                 with self._seats.one():
-                    asked = read_asked(payload)
                     errors = await self._stream(name, asked, caller)
             except _GONE:
                 raise
