@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from every_error.postgres import CONNECTIONS
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -24,8 +25,11 @@ START_LIMIT_SECONDS = 60
 STOP_LIMIT_SECONDS = 15
 POLL_SECONDS = 0.02
 CALL_LIMIT_SECONDS = 30
-QUICK_SANDBOX = {"PAYMENT_SANDBOX_SETTLE_MS": "300"}
-"""Refunds that take their time take no more than a test can wait for."""
+SANDBOX = {
+    # Refunds that take their time take no more than a test can wait for.
+    "PAYMENT_SANDBOX_SETTLE_MS": "300",
+    "PAYMENT_DATABASE_CONNECTIONS": str(CONNECTIONS),
+}
 NOWHERE = "127.0.0.1:1"
 """A target at which nothing ever listens."""
 
@@ -128,7 +132,7 @@ def payment_server(
     """A payment service with the sandbox; one per worker, its data apart by merchant."""
     folder = tmp_path_factory.mktemp("payment-server")
     ports = ("--grpc-port=0", "--http-port=0")
-    server = running(folder, payment_server_command, "dev", "--ephemeral", *ports, **QUICK_SANDBOX)
+    server = running(folder, payment_server_command, "dev", "--ephemeral", *ports, **SANDBOX)
     with server as started:
         yield started
 

@@ -1,377 +1,16 @@
-"""Four doors to one payment service, which are asked alike and heard alike."""
+"""Where the doors lead to."""
 
-import json
-import os
-import signal
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent import futures
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
-import grpc
-import httpx
 import pytest
-from google.rpc import error_details_pb2, status_pb2
-from websockets.sync.client import connect
-
-from payment.v1 import payment_pb2 as pb
-from payment.v1.errors import DOMAIN, ERRORS, Row
-
-CALL_LIMIT_SECONDS = 30
-CONNECTIONS = 16
-"""Of the service with PostgreSQL: more than are in use at once while that does not answer."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a door tells of a failure; `details` has what is more than all doors have."""
-
-    reason: str
-    code: str
-    http_status: int | None
-    title: str | None
-    fields: list[str]
-    metadata: dict[str, str]
-    retry_after_ms: int | None
-    details: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Operation:
-    """How each door calls an operation of the contract."""
-
-    rpc: str
-    method: str
-    path: str
-    graphql: str
-
-
-def _step(rpc: str, verb: str) -> Operation:
-    return Operation(rpc, "POST", f"/payments/{{payment_id}}/{verb}", f"{rpc[0].lower()}{rpc[1:]}")
-
-
-OPERATIONS = {
-    "create": Operation("CreatePayment", "POST", "/payments", "createPayment"),
-    "get": Operation("GetPayment", "GET", "/payments/{payment_id}", "payment"),
-    "get_refund": Operation("GetRefund", "GET", "/refunds/{refund_id}", "refund"),
-    "process": _step("ProcessPayment", "process"),
-    "capture": _step("CapturePayment", "capture"),
-    "cancel": _step("CancelPayment", "cancel"),
-    "refund": _step("RefundPayment", "refund"),
-    "complete": _step("CompletePaymentAction", "complete"),
-}
-_TYPES = {"payload": "PaymentInput!", "action": "Action!", "expected_version": "Int!"}
-
-
-class GrpcDoor:
-    """payment-server's gRPC, without the client of this repository."""
-
-    def __init__(self, port: int, merchant: str) -> None:
-        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
-        self._metadata = (("x-merchant-id", merchant),)
-
-    def close(self) -> None:
-        self._channel.close()
-
-    def begin(self, operation: str, **fields: Any) -> Any:
-        """Starts a call that somebody else may wait for."""
-        rpc = OPERATIONS[operation].rpc
-        request = getattr(pb, f"{rpc}Request")(**fields)
-        reply = getattr(pb, f"{rpc}Response").FromString
-        call: Any = self._channel.unary_unary(f"/payment.v1.PaymentService/{rpc}", None, reply)
-        return call.future(request.SerializeToString(), CALL_LIMIT_SECONDS, self._metadata)
-
-    def done(self, operation: str, **fields: Any) -> Any:
-        """What a call answers that must not fail."""
-        return self.begin(operation, **fields).result()
-
-    def ask(self, operation: str, fields: Mapping[str, Any]) -> Told | None:
-        return _told_by_grpc(self.begin(operation, **fields).exception())
-
-    def send(self, raw: bytes) -> Told | None:
-        """Bytes in place of a CreatePaymentRequest."""
-        call: Any = self._channel.unary_unary("/payment.v1.PaymentService/CreatePayment")
-        return _told_by_grpc(call.future(raw, CALL_LIMIT_SECONDS, self._metadata).exception())
-
-    def watch(self, cursor: str) -> Told | None:
-        method: Any = self._channel.unary_stream("/payment.v1.PaymentService/WatchPayments")
-        request = pb.WatchPaymentsRequest(cursor=cursor).SerializeToString()
-        try:
-            next(method(request, CALL_LIMIT_SECONDS, self._metadata))
-        except grpc.RpcError as error:
-            return _told_by_grpc(error)
-        return None
-
-
-def _told_by_grpc(error: Any) -> Told | None:
-    if error is None:
-        return None
-    trailing = dict(error.trailing_metadata())
-    status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
-    details: dict[str, Any] = {}
-    for packed in status.details:
-        name = packed.type_url.rpartition(".")[2]
-        assert name not in details, f"{name} is told twice"
-        details[name] = getattr(error_details_pb2, name)()
-        packed.Unpack(details[name])
-    info, retry = details["ErrorInfo"], details.get("RetryInfo")
-    assert info.domain == DOMAIN
-    assert details["RequestInfo"].request_id == trailing["x-request-id"]
-    violations = details["BadRequest"].field_violations if "BadRequest" in details else ()
-    return Told(
-        reason=info.reason,
-        code=error.code().name,
-        http_status=None,
-        title=None,
-        fields=sorted(each.field for each in violations),
-        metadata=dict(info.metadata),
-        retry_after_ms=None if retry is None else retry.retry_delay.ToMilliseconds(),
-        details=details,
-    )
-
-
-class HttpDoor:
-    """JSON below a path: /v1 of payment-server, or /api of the mock."""
-
-    def __init__(self, url: str, prefix: str, merchant: str) -> None:
-        headers = {"X-Merchant-Id": merchant}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=CALL_LIMIT_SECONDS)
-        self._prefix = prefix
-
-    def close(self) -> None:
-        self._http.close()
-
-    def ask(self, operation: str, fields: Mapping[str, Any]) -> Told | None:
-        how = OPERATIONS[operation]
-        in_path = {name: fields[name] for name in ("payment_id", "refund_id") if name in fields}
-        body = {name: value for name, value in fields.items() if name not in in_path}
-        path = how.path.format(**in_path)
-        return self.request(how.method, path, json=body if how.method == "POST" else None)
-
-    def send(self, raw: bytes) -> Told | None:
-        return self.request("POST", "/payments", content=raw)
-
-    def watch(self, cursor: str) -> Told | None:
-        return self.request("GET", "/events", params={"cursor": cursor})
-
-    def request(self, method: str, path: str, **given: Any) -> Told | None:
-        reply = self._http.request(method, f"{self._prefix}{path}", **given)
-        return None if reply.is_success else _told_by_problem(reply)
-
-
-def _told_by_problem(reply: httpx.Response) -> Told:
-    assert reply.headers["content-type"] == "application/problem+json"
-    problem = reply.json()
-    assert (problem["success"], problem["status"]) == (False, reply.status_code)
-    assert problem["type"] == f"urn:payment:v1:error:{problem['reason'].lower().replace('_', '-')}"
-    assert problem["request_id"] == reply.headers["x-request-id"]
-    assert (problem["retry_after_ms"] is None) is ("retry-after" not in reply.headers)
-    return _told_by_facts(problem, reply.status_code, problem["title"])
-
-
-def _told_by_facts(facts: Mapping[str, Any], http_status: int, title: str | None) -> Told:
-    return Told(
-        reason=facts["reason"],
-        code=facts["code"],
-        http_status=http_status,
-        title=title,
-        fields=sorted(each["field"] for each in facts["errors"]),
-        metadata=facts["metadata"],
-        retry_after_ms=facts["retry_after_ms"],
-    )
-
-
-class GraphqlDoor:
-    """The mock's GraphQL, over HTTP and over its WebSocket."""
-
-    def __init__(self, url: str, merchant: str) -> None:
-        self._url = url
-        self._headers = {"X-Merchant-Id": merchant}
-        self._http = httpx.Client(base_url=url, headers=self._headers, timeout=CALL_LIMIT_SECONDS)
-
-    def close(self) -> None:
-        self._http.close()
-
-    def ask(self, operation: str, fields: Mapping[str, Any]) -> Told | None:
-        given = dict(fields)
-        if operation == "create":
-            key = given.pop("idempotency_key", None)
-            given = {"payload": given} | ({} if key is None else {"idempotency_key": key})
-        kind = "query" if OPERATIONS[operation].method == "GET" else "mutation"
-        types = ", ".join(f"${_camel(name)}: {_TYPES.get(name, 'String!')}" for name in given)
-        arguments = ", ".join(f"{_camel(name)}: ${_camel(name)}" for name in given)
-        field_ = OPERATIONS[operation].graphql
-        document = f"{kind}({types}) {{ {field_}({arguments}) {{ __typename }} }}"
-        variables = {_camel(name): value for name, value in given.items()}
-        return self.post({"query": document, "variables": variables})
-
-    def send(self, document: str) -> Told | None:
-        return self.post({"query": document})
-
-    def post(self, body: Mapping[str, Any]) -> Told | None:
-        answer = self._http.post("/graphql", json=body).json()
-        if "errors" not in answer:
-            return None
-        (error,) = answer["errors"]
-        return _told_by_facts(error["extensions"], error["extensions"]["http_status"], None)
-
-    def request(self, method: str) -> Told | None:
-        """Another method than GraphQL is asked by."""
-        return _told_by_problem(self._http.request(method, "/graphql"))
-
-    def watch(self, cursor: str) -> Told | None:
-        url = self._url.replace("http", "ws", 1) + "/graphql"
-        document = "subscription($cursor: String!) { paymentEvents(cursor: $cursor) { cursor } }"
-        payload = {"query": document, "variables": {"cursor": cursor}}
-        protocol: Any = ["graphql-transport-ws"]
-        with connect(url, subprotocols=protocol, additional_headers=self._headers) as socket:
-            socket.send(json.dumps({"type": "connection_init"}))
-            socket.recv(CALL_LIMIT_SECONDS)
-            socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
-            message = json.loads(socket.recv(CALL_LIMIT_SECONDS))
-        if message["type"] != "error":
-            return None
-        (error,) = message["payload"]
-        return _told_by_facts(error["extensions"], error["extensions"]["http_status"], None)
-
-
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(each.capitalize() for each in tail)
-
-
-@dataclass(frozen=True)
-class Doors:
-    """All four doors, on behalf of one merchant; and the process behind them."""
-
-    grpc: GrpcDoor
-    v1: HttpDoor
-    rest: HttpDoor
-    graphql: GraphqlDoor
-    server_pid: int
-
-    def all_at_once(
-        self,
-        asks: Sequence[tuple[str, Callable[[Any], Told | None]]],
-        meanwhile: Callable[[], None] = lambda: None,
-    ) -> list[Told | None]:
-        """What the surfaces tell, each asked at the same time: some troubles pass."""
-        with futures.ThreadPoolExecutor(len(asks)) as pool:
-            asked = [pool.submit(ask, getattr(self, surface)) for surface, ask in asks]
-            meanwhile()
-            return [each.result() for each in asked]
-
-    def are_connections_open(self) -> bool:
-        """Whether PostgreSQL has all that the service may have, and the one for its health."""
-        family = _family_of(self.server_pid)
-        return sum(b"[local]" in _command_of(pid) for pid in family) > CONNECTIONS
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """PostgreSQL is there and does nothing."""
-        family = _family_of(self.server_pid)
-        _signal(family, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            _signal(family, signal.SIGCONT)
-
-    def end(self) -> None:
-        """Asks the service to end, as an operator does."""
-        os.kill(self.server_pid, signal.SIGTERM)
-
-
-def _signal(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):  # PostgreSQL's workers come and go
-            os.kill(pid, number)
-
-
-def _command_of(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""  # it has just ended
-
-
-def _family_of(server_pid: int) -> list[int]:
-    """The processes below the server, which starts nothing but PostgreSQL."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has just ended
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    family, found = {server_pid}, {server_pid}
-    while found:
-        found = {pid for pid, parent in parents.items() if parent in found}
-        family |= found
-    return sorted(family - {server_pid})
-
-
-@pytest.fixture(scope="session")
-def assert_row() -> Callable[..., None]:
-    """That a surface tells the row, these facts, and nothing else."""
-    return _assert_row
-
-
-def _assert_row(
-    told: Told | None,
-    surface: str,
-    row: Row,
-    *,
-    fields: Iterable[str] = (),
-    facts: Mapping[str, str] = MappingProxyType({}),
-    retry_after_ms: int | None = None,
-    subject: str = "",
-) -> None:
-    assert told is not None, f"{surface} refuses nothing"
-    assert (surface, told.reason, told.code) == (surface, row.reason, row.code)
-    assert told.http_status == (None if surface == "grpc" else row.http_status)
-    assert told.title in (row.title, None)
-    assert (told.fields, told.metadata) == (sorted(fields), dict(facts))
-    assert told.retry_after_ms == retry_after_ms
-    if surface == "grpc":
-        _assert_details(told, row, subject)
-
-
-def _assert_details(told: Told, row: Row, subject: str) -> None:
-    """gRPC's details are those that fit the row (AIP-193)."""
-    fitting = {
-        "BadRequest": bool(told.fields),
-        "PreconditionFailure": row.code == "FAILED_PRECONDITION",
-        "ResourceInfo": row.code == "NOT_FOUND",
-        "RetryInfo": told.retry_after_ms is not None,
-    }
-    expected = {"ErrorInfo", "RequestInfo", *(name for name, fits in fitting.items() if fits)}
-    assert set(told.details) == expected
-    if "PreconditionFailure" in expected:
-        (violation,) = told.details["PreconditionFailure"].violations
-        assert (violation.type, violation.subject) == (row.reason, subject)
-    if "ResourceInfo" in expected:
-        kind = row.reason.removesuffix("_NOT_FOUND").title()
-        info = told.details["ResourceInfo"]
-        assert (info.resource_type, info.resource_name) == (f"payment.v1.{kind}", subject)
-
-
-# Where the doors lead to.
+from every_error.doors import Doors, GraphqlDoor, HttpDoor, opened
+from every_error.refuser import refusing
 
 Serve = Callable[..., AbstractContextManager[Any]]
-PATIENT = {"PAYMENT_TIMEOUT_SECONDS": "20"}
-"""A mock that waits for what payment-server says of a database that does not answer."""
-
-
-@contextmanager
-def opened(server: Any, mock: Any, merchant: str) -> Iterator[Doors]:
-    with (
-        closing(GrpcDoor(server.ready["grpc_port"], merchant)) as by_grpc,
-        closing(HttpDoor(server.url, "/v1", merchant)) as v1,
-        closing(HttpDoor(mock.url, "/api", merchant)) as rest,
-        closing(GraphqlDoor(mock.url, merchant)) as graphql,
-    ):
-        yield Doors(by_grpc, v1, rest, graphql, server.process.pid)
 
 
 @pytest.fixture
@@ -382,80 +21,56 @@ def quiet(payment_server: Any, mock: Any) -> Iterator[Doors]:
 
 
 @pytest.fixture
-def troubled(
+def patient(payment_server: Any, mock_command: Path, serve: Serve, tmp_path: Path) -> Iterator[Any]:
+    """Doors to the same service, by a mock that waits for what payment-server says of a database
+    that does not answer; and the service's process."""
+    target = f"127.0.0.1:{payment_server.ready['grpc_port']}"
+    settings = {"PAYMENT_TARGET": target, "PAYMENT_TIMEOUT_SECONDS": "20"}
+    with (
+        serve(tmp_path, mock_command, "serve", "--port=0", **settings) as mock,
+        opened(payment_server, mock, f"test-{uuid.uuid4().hex}") as doors,
+    ):
+        yield doors, payment_server.process.pid
+
+
+@pytest.fixture
+def slow(
     serve: Serve, payment_server_command: Path, mock_command: Path, tmp_path: Path
-) -> Iterator[Doors]:
+) -> Iterator[tuple[Doors, Callable[[], None]]]:
     """Doors to a service of the test's own whose processor takes its time: long enough to be asked
-    meanwhile, short enough to be waited for."""
+    meanwhile, short enough to be waited for. And how to ask it to end."""
     start = ("dev", "--ephemeral", "--grpc-port=0", "--http-port=0")
-    settings = {
-        "PAYMENT_SANDBOX_LATENCY_MS": "1500",
-        "PAYMENT_DATABASE_CONNECTIONS": str(CONNECTIONS),
-    }
+    settings = {"PAYMENT_SANDBOX_LATENCY_MS": "1500"}
     with serve(tmp_path / "server", payment_server_command, *start, **settings) as server:
-        target = {"PAYMENT_TARGET": f"127.0.0.1:{server.ready['grpc_port']}", **PATIENT}
+        target = f"127.0.0.1:{server.ready['grpc_port']}"
         with (
-            serve(tmp_path / "mock", mock_command, "serve", "--port=0", **target) as mock,
+            serve(
+                tmp_path / "mock", mock_command, "serve", "--port=0", PAYMENT_TARGET=target
+            ) as mock,
             opened(server, mock, "default") as doors,
         ):
-            yield doors
+            yield doors, server.process.terminate
 
 
 @pytest.fixture
 def stand_in(
     serve: Serve, mock_command: Path, tmp_path: Path
-) -> Iterator[Callable[[Mapping[str, int | None]], Any]]:
+) -> Iterator[Callable[[Mapping[str, int | None]], Callable[[str], dict[str, Any]]]]:
     """The mock's doors in front of a stand-in for payment-server that refuses every call with the
     reason that its merchant is called."""
     with ExitStack() as stack:
 
         def start(retry_after_ms: Mapping[str, int | None]) -> Callable[[str], dict[str, Any]]:
-            server = grpc.server(futures.ThreadPoolExecutor(4))
-            server.add_generic_rpc_handlers((_Refuser(retry_after_ms),))
-            port = server.add_insecure_port("127.0.0.1:0")
-            server.start()
-            stack.callback(lambda: server.stop(None).wait())
-            target = {"PAYMENT_TARGET": f"127.0.0.1:{port}"}
+            target = {"PAYMENT_TARGET": stack.enter_context(refusing(retry_after_ms))}
             mock = stack.enter_context(serve(tmp_path, mock_command, "serve", "--port=0", **target))
 
             def doors(reason: str) -> dict[str, Any]:
                 merchant = reason.lower()
-                found: dict[str, Any] = {
-                    "rest": HttpDoor(mock.url, "/api", merchant),
-                    "graphql": GraphqlDoor(mock.url, merchant),
+                return {
+                    "rest": stack.enter_context(closing(HttpDoor(mock.url, "/api", merchant))),
+                    "graphql": stack.enter_context(closing(GraphqlDoor(mock.url, merchant))),
                 }
-                for each in found.values():
-                    stack.callback(each.close)
-                return found
 
             return doors
 
         yield start
-
-
-class _Refuser(grpc.GenericRpcHandler):
-    """`retry_after_ms` is said where there is one for the reason."""
-
-    def __init__(self, retry_after_ms: Mapping[str, int | None]) -> None:
-        self._retry_after_ms = retry_after_ms
-
-    def service(self, _call: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
-        return grpc.unary_unary_rpc_method_handler(self._refuse)
-
-    def _refuse(self, _request: bytes, context: grpc.ServicerContext) -> NoReturn:
-        metadata = {key: str(value) for key, value in context.invocation_metadata()}
-        row = ERRORS[metadata["x-merchant-id"].upper()]
-        info = error_details_pb2.ErrorInfo(reason=row.reason, domain=DOMAIN)
-        details = [info, error_details_pb2.RequestInfo(request_id=metadata["x-request-id"])]
-        after_ms = self._retry_after_ms[row.reason]
-        if after_ms is not None:
-            retry = error_details_pb2.RetryInfo()
-            retry.retry_delay.FromMilliseconds(after_ms)
-            details.append(retry)
-        code = grpc.StatusCode[row.code]
-        status = status_pb2.Status(code=code.value[0], message=row.title)
-        for each in details:
-            status.details.add().Pack(each)
-        told = (("grpc-status-details-bin", status.SerializeToString()),)
-        context.set_trailing_metadata(told)
-        context.abort(code, row.title)
