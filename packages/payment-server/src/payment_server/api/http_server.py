@@ -1,17 +1,67 @@
 """The HTTP server: uvicorn inside our own event loop, without its signal handlers."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
 from litestar.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from payment_server.api.listening import listening_socket
 
 FORCED_STOP_LIMIT_SECONDS: Final = 0.5  # uvicorn looks whether it must stop ten times a second
 START_LIMIT_SECONDS: Final = 10.0  # Litestar is ready in milliseconds
+
+
+TAKE_LIMIT_SECONDS: Final = 30.0
+"""How long a reader may take nothing. The kernel holds megabytes for it, and asks for more when a
+third of them is gone: a slow line needs its time. Who is dropped loses nothing: a read can be made
+again, a change has its key, a watch its cursor."""
+
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: or the kernel would keep offering its bytes
+
+
+class _Protocol(H11Protocol):
+    """Drops a connection whose other side does not take what it has asked for.
+
+    uvicorn would wait for it without end, and a socket that is only closed waits as well until the
+    other side has read everything.
+    """
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._time_the_reader()
+
+    def resume_writing(self) -> None:
+        self._stop_timing()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timing()
+        super().connection_lost(exc)
+
+    def _time_the_reader(self) -> None:
+        left_bytes = self.transport.get_write_buffer_size()
+        self._timer = self.loop.call_later(TAKE_LIMIT_SECONDS, self._judge_the_reader, left_bytes)
+
+    def _judge_the_reader(self, left_bytes_before: int) -> None:
+        if self.transport.get_write_buffer_size() < left_bytes_before:
+            self._time_the_reader()
+            return
+        connected: socket.socket = self.transport.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    def _stop_timing(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class _Server(uvicorn.Server):
@@ -34,6 +84,7 @@ class HttpServer:
         listener = listening_socket(host, port)
         config = uvicorn.Config(
             self._app,
+            http=_Protocol,
             log_config=None,
             access_log=False,  # nothing is logged per call
             server_header=False,
