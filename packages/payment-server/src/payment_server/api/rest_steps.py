@@ -1,9 +1,11 @@
 """The steps of a payment's life as JSON over HTTP: process, capture, cancel, refund, complete."""
 
-from typing import Final, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from litestar import Controller, Response, post
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
@@ -29,15 +31,62 @@ from payment_server.domain.operation import OperationStatus
 from payment_server.payments import Caller, Outcome, Payments
 
 Body = TypeVar("Body", bound=ChangedBody)
+Wish = (
+    ProcessPaymentBody
+    | CapturePaymentBody
+    | CancelPaymentBody
+    | RefundPaymentBody
+    | CompleteActionBody
+)
 
 _REFUSALS: Final = problems(400, 404, 409, 412, 413, 422, 500, 503)
 
 
-def _responses(body: type[ChangedBody]) -> dict[int, ResponseSpec]:
+class Step:
+    """Who wants which payment moved on: all of a step but its wish."""
+
+    def __init__(
+        self,
+        payments: NamedDependency[Payments],
+        merchant_id: NamedDependency[str],
+        keys: NamedDependency[list[str]],
+        payment_id: FromPath[str],
+    ) -> None:
+        self._payments = payments
+        self._merchant_id = merchant_id
+        self._keys = keys
+        self._payment_id = payment_id
+
+    async def taken(self, wish: Wish, told: Callable[[Outcome], Body]) -> Response[Body]:
+        """The answer once the step is taken; raises what `Payments.change` does."""
+        caller = Caller(self._merchant_id, key_of(wish.idempotency_key, *self._keys))
+        outcome = await self._payments.change(caller, wish.command(self._payment_id))
+        operation = outcome.operation
+        is_pending = operation is not None and operation.status is OperationStatus.PENDING
+        return Response(
+            told(outcome),
+            status_code=HTTP_202_ACCEPTED if is_pending else HTTP_200_OK,
+            headers=replayed(outcome),
+        )
+
+
+_STEP: Final = {**MERCHANT_AND_KEYS, "step": Provide(Step, sync_to_thread=False)}
+
+
+def _step(
+    path: str, operation_id: str, summary: str, body: type[ChangedBody]
+) -> Callable[[Any], HTTPRouteHandler]:
+    """The handler of a step, documented."""
     outstanding = ResponseSpec(
         body, generate_examples=False, description="The outcome is outstanding"
     )
-    return {HTTP_202_ACCEPTED: outstanding, **_REFUSALS}
+    return post(
+        path,
+        operation_id=operation_id,
+        summary=summary,
+        status_code=HTTP_200_OK,
+        responses={HTTP_202_ACCEPTED: outstanding, **_REFUSALS},
+    )
 
 
 class StepsController(Controller):
@@ -49,22 +98,11 @@ class StepsController(Controller):
 
     path = "/v1/payments/{payment_id:str}"
     tags = ("Payments",)
-    dependencies = MERCHANT_AND_KEYS
+    dependencies = _STEP
 
-    @post(
-        "/process",
-        operation_id="ProcessPayment",
-        summary="Move a payment on",
-        status_code=HTTP_200_OK,
-        responses=_responses(ProcessedBody),
-    )
+    @_step("/process", "ProcessPayment", "Move a payment on", ProcessedBody)
     async def process(
-        self,
-        payments: NamedDependency[Payments],
-        merchant_id: NamedDependency[str],
-        keys: NamedDependency[list[str]],
-        payment_id: FromPath[str],
-        data: JSONBody[ProcessPaymentBody | None] = None,
+        self, step: NamedDependency[Step], data: JSONBody[ProcessPaymentBody | None] = None
     ) -> Response[ProcessedBody]:
         """Runs a payment to its end, or authorizes, captures, cancels or refunds it.
 
@@ -72,75 +110,33 @@ class StepsController(Controller):
         yet, and the operation pending.
         Errors: 400, 404, 409 (a reason per illegal step), 412 VERSION_MISMATCH, 422, 503.
         """
-        wish = data or ProcessPaymentBody()
-        caller = Caller(merchant_id, key_of(wish.idempotency_key, *keys))
-        outcome = await payments.change(caller, wish.command(payment_id))
-        return _answer(outcome, processed_body(outcome))
+        return await step.taken(data or ProcessPaymentBody(), processed_body)
 
-    @post(
-        "/capture",
-        operation_id="CapturePayment",
-        summary="Capture what is held",
-        status_code=HTTP_200_OK,
-        responses=_responses(ChangedBody),
-    )
+    @_step("/capture", "CapturePayment", "Capture what is held", ChangedBody)
     async def capture(
-        self,
-        payments: NamedDependency[Payments],
-        merchant_id: NamedDependency[str],
-        keys: NamedDependency[list[str]],
-        payment_id: FromPath[str],
-        data: JSONBody[CapturePaymentBody | None] = None,
+        self, step: NamedDependency[Step], data: JSONBody[CapturePaymentBody | None] = None
     ) -> Response[ChangedBody]:
         """Takes what is held, or a part of it; with `final`, what is left is released.
 
         202: the outcome is not known yet, and the operation pending.
         Errors: as ProcessPayment; 409 NOT_AUTHORIZED where nothing is held yet.
         """
-        wish = data or CapturePaymentBody()
-        caller = Caller(merchant_id, key_of(wish.idempotency_key, *keys))
-        outcome = await payments.change(caller, wish.command(payment_id))
-        return _answer(outcome, changed_body(outcome))
+        return await step.taken(data or CapturePaymentBody(), changed_body)
 
-    @post(
-        "/cancel",
-        operation_id="CancelPayment",
-        summary="Cancel a payment",
-        status_code=HTTP_200_OK,
-        responses=_responses(ChangedBody),
-    )
+    @_step("/cancel", "CancelPayment", "Cancel a payment", ChangedBody)
     async def cancel(
-        self,
-        payments: NamedDependency[Payments],
-        merchant_id: NamedDependency[str],
-        keys: NamedDependency[list[str]],
-        payment_id: FromPath[str],
-        data: JSONBody[CancelPaymentBody | None] = None,
+        self, step: NamedDependency[Step], data: JSONBody[CancelPaymentBody | None] = None
     ) -> Response[ChangedBody]:
         """Ends a payment of which nothing is captured, or releases what is left of a hold.
 
         202: the outcome is not known yet, and the operation pending.
         Errors: as ProcessPayment.
         """
-        wish = data or CancelPaymentBody()
-        caller = Caller(merchant_id, key_of(wish.idempotency_key, *keys))
-        outcome = await payments.change(caller, wish.command(payment_id))
-        return _answer(outcome, changed_body(outcome))
+        return await step.taken(data or CancelPaymentBody(), changed_body)
 
-    @post(
-        "/refund",
-        operation_id="RefundPayment",
-        summary="Refund a payment",
-        status_code=HTTP_200_OK,
-        responses=_responses(RefundedBody),
-    )
+    @_step("/refund", "RefundPayment", "Refund a payment", RefundedBody)
     async def refund(
-        self,
-        payments: NamedDependency[Payments],
-        merchant_id: NamedDependency[str],
-        keys: NamedDependency[list[str]],
-        payment_id: FromPath[str],
-        data: JSONBody[RefundPaymentBody | None] = None,
+        self, step: NamedDependency[Step], data: JSONBody[RefundPaymentBody | None] = None
     ) -> Response[RefundedBody]:
         """Gives back what was captured, or a part of it.
 
@@ -148,25 +144,11 @@ class StepsController(Controller):
         says so.
         Errors: as ProcessPayment.
         """
-        wish = data or RefundPaymentBody()
-        caller = Caller(merchant_id, key_of(wish.idempotency_key, *keys))
-        outcome = await payments.change(caller, wish.command(payment_id))
-        return _answer(outcome, refunded_body(outcome))
+        return await step.taken(data or RefundPaymentBody(), refunded_body)
 
-    @post(
-        "/complete",
-        operation_id="CompletePaymentAction",
-        summary="Go on after the customer has acted",
-        status_code=HTTP_200_OK,
-        responses=_responses(ChangedBody),
-    )
+    @_step("/complete", "CompletePaymentAction", "Go on after the customer has acted", ChangedBody)
     async def complete(
-        self,
-        payments: NamedDependency[Payments],
-        merchant_id: NamedDependency[str],
-        keys: NamedDependency[list[str]],
-        payment_id: FromPath[str],
-        data: JSONBody[CompleteActionBody | None] = None,
+        self, step: NamedDependency[Step], data: JSONBody[CompleteActionBody | None] = None
     ) -> Response[ChangedBody]:
         """Goes on with an authorization once the customer has done what `next_action` asked.
 
@@ -174,17 +156,4 @@ class StepsController(Controller):
         yet, and the operation pending.
         Errors: as ProcessPayment; 409 ACTION_NOT_REQUIRED where nothing was asked.
         """
-        wish = data or CompleteActionBody()
-        caller = Caller(merchant_id, key_of(wish.idempotency_key, *keys))
-        outcome = await payments.change(caller, wish.command(payment_id))
-        return _answer(outcome, changed_body(outcome))
-
-
-def _answer(outcome: Outcome, body: Body) -> Response[Body]:
-    operation = outcome.operation
-    is_pending = operation is not None and operation.status is OperationStatus.PENDING
-    return Response(
-        body,
-        status_code=HTTP_202_ACCEPTED if is_pending else HTTP_200_OK,
-        headers=replayed(outcome),
-    )
+        return await step.taken(data or CompleteActionBody(), changed_body)
