@@ -118,9 +118,13 @@ async def test_a_request_over_64_kib_is_too_large(servers: Servers) -> None:
     assert (reply.status_code, reply.json()["reason"]) == (413, "MESSAGE_TOO_LARGE")
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"amount":"1"} x', b"[" * 10_000])
-async def test_a_body_that_is_no_json_is_malformed(servers: Servers, body: bytes) -> None:
-    reply = await servers.http.post("/v1/payments", content=body)
+NO_JSON = [b"{", b"\xff", b'{"amount":"1"} x', b"[" * 10_000, b'{"a": NaN}', b'{"a": "\\ud800"}']
+
+
+@pytest.mark.parametrize("body", [*NO_JSON, b"", b"null", b"[]", b'"amount"', b"1"])
+async def test_a_body_that_is_no_json_object_is_malformed(servers: Servers, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    reply = await servers.http.post("/v1/payments", content=body, headers=headers)
     assert (reply.status_code, reply.json()["reason"]) == (400, "MALFORMED_REQUEST")
 
 
@@ -132,6 +136,8 @@ async def test_a_body_that_is_no_json_is_malformed(servers: Servers, body: bytes
         ({"amount": None}, "amount"),
         ({"amuont": "10"}, "amuont"),
         ({"metadata": {"a": 1}}, "metadata"),
+        ({"metadata": None}, "metadata"),
+        ({"currency": None}, "currency"),
         ({"capture_method": "later"}, "capture_method"),
     ],
 )
@@ -141,7 +147,33 @@ async def test_a_field_of_the_wrong_type_is_named(
     reply = await servers.http.post("/v1/payments", json={**GOOD, **change})
     problem = reply.json()
     assert (reply.status_code, problem["reason"]) == (400, "FIELD_INVALID")
-    assert problem["errors"][0]["field"].startswith(named)
+    assert [each["field"] for each in problem["errors"]] == [named]
+
+
+async def test_all_wrong_types_and_names_are_told_at_once(servers: Servers) -> None:
+    body = {"amuont": "1", "amount": 1, "metadata": {"a": 1}, "capture_method": "later", "z": {}}
+    reply = await servers.http.post("/v1/payments", json=body)
+    assert {each["field"]: each["message"] for each in reply.json()["errors"]} == {
+        "amount": "Expected `str`, got `int`",
+        "customer_id": "is required",
+        "capture_method": "is none of the values that it may have",
+        "metadata": "Expected `str`, got `int`",
+        "amuont": "is no field of this request",
+        "z": "is no field of this request",
+    }
+
+
+async def test_no_more_wrong_names_are_told_than_an_answer_holds(servers: Servers) -> None:
+    body = {**GOOD, **{f"f{n}": n for n in range(1_000)}}
+    reply = await servers.http.post("/v1/payments", json=body)
+    assert len(reply.json()["errors"]) == 20
+
+
+async def test_of_a_name_that_a_body_repeats_the_last_value_counts(servers: Servers) -> None:
+    body = b'{"amount": 1, "amount": "2", "customer_id": "c"}'
+    headers = {"Content-Type": "application/json"}
+    reply = await servers.http.post("/v1/payments", content=body, headers=headers)
+    assert (reply.status_code, reply.json()["amount"]) == (201, "2.00")
 
 
 async def test_a_missing_field_is_named(servers: Servers) -> None:

@@ -17,6 +17,7 @@ from mutating_calls import (
     STEPS,
     Call,
     http_reply,
+    over_grpc,
     said,
 )
 from service_under_test import Servers, Start, running
@@ -53,7 +54,8 @@ async def got(servers: Servers, path: str, **query: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("body", [b"", b"{}", b"null"])
 async def test_a_step_needs_no_body(servers: Servers, call: Call, body: bytes) -> None:
     payment_id = await call.prepared(servers)
-    reply = await servers.http.post(call.path(payment_id), content=body)
+    headers = {"Content-Type": "application/json"} if body else {}
+    reply = await servers.http.post(call.path(payment_id), content=body, headers=headers)
     assert (reply.status_code, reply.json()["operation"]["status"]) == (200, "succeeded")
 
 
@@ -67,6 +69,10 @@ async def test_an_unknown_field_is_refused_by_name(servers: Servers, call: Call)
 WRONG: list[tuple[Call, dict[str, Any], str]] = [
     (CAPTURE, {"amount": 4}, "amount"),
     (CAPTURE, {"amount": "1e3"}, "amount"),
+    (CAPTURE, {"amount": ""}, "amount"),
+    (REFUND, {"amount": ""}, "amount"),
+    (PROCESS, {"action": "capture", "amount": ""}, "amount"),
+    (CANCEL, {"expected_version": "2"}, "expected_version"),
     (CAPTURE, {"final": "yes"}, "final"),
     (CANCEL, {"expected_version": -1}, "expected_version"),
     (CANCEL, {"expected_version": "two"}, "expected_version"),
@@ -87,6 +93,19 @@ async def test_a_wrong_field_is_named(
     reply = await http_reply(servers, call, NOWHERE, fields=fields)
     assert (reply.status_code, reply.json()["reason"]) == (400, "FIELD_INVALID")
     assert [each["field"] for each in reply.json()["errors"]] == [named]
+
+
+@pytest.mark.parametrize("call", [CAPTURE, REFUND], ids=str)
+async def test_an_amount_of_null_is_all_that_is_left_and_the_same_wish_as_none(
+    servers: Servers, key: str, call: Call
+) -> None:
+    payment_id = await call.prepared(servers)
+    first = await http_reply(servers, call, payment_id, key=key, fields={"amount": None})
+    assert first.json()["operation"]["amount"] == "10.00"
+    again = await http_reply(servers, call, payment_id, key=key, fields={})
+    assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")
+    on_grpc = await over_grpc(servers, call, payment_id, key=key, fields={})
+    assert on_grpc.replayed == "true"
 
 
 @pytest.mark.parametrize("reason", ["paid by 4111 1111 1111 1111", "%B4111111111111111^A/B^29"])
@@ -223,7 +242,8 @@ async def test_events_come_oldest_first_page_by_page(servers: Servers) -> None:
 async def test_a_bad_list_is_refused_by_parameter(servers: Servers, what: str) -> None:
     payment_id = await PROCESS.prepared(servers)
     path = f"/v1/payments/{payment_id}/{what}"
-    for name, value in (("page_size", "-1"), ("page_token", "x"), ("page_size", "many"), ("p", "")):
+    wrong = [("page_size", "-1"), ("page_token", "x"), ("page_size", "many"), ("p", "")]
+    for name, value in (*wrong, ("page_token", ""), ("page_size", ["1", "2"])):
         reply = await servers.http.get(path, params={name: value})
         assert reply.status_code == 400
         assert [each["field"] for each in reply.json()["errors"]] == [name]

@@ -1,9 +1,11 @@
 """/v1/events: watching as server-sent events, as an EventSource would."""
 
 import asyncio
+import errno
+import logging
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import httpx
 import pytest
@@ -11,7 +13,7 @@ from service_under_test import Servers, Start, clients_of, service_on, until
 from watching_under_test import Sent, Writer, sent
 
 from payment_server import watching as module
-from payment_server.api import streams
+from payment_server.api import http_server, streams
 
 
 @asynccontextmanager
@@ -134,21 +136,44 @@ async def test_who_leaves_makes_room(start: Start, monkeypatch: pytest.MonkeyPat
         await until(lambda: has_room(servers))
 
 
-async def test_a_stalled_reader_makes_room(
-    start: Start, database_url: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_stream_says_when_to_come_back(servers: Servers) -> None:
+    async with servers.http.stream("GET", "/v1/events") as response:
+        assert await anext(response.aiter_lines()) == f"retry: {streams.RECONNECT_MS}"
+
+
+@pytest.fixture
+async def many_events(database_url: str) -> None:
+    """More than the 4 MiB or so that the kernel takes for a reader."""
+    await Writer(database_url, seed=1, customers=("anna",), hold_seconds=0.0).write(15_000)
+
+
+@contextmanager
+def stalled(servers: Servers, path: str) -> Iterator[socket.socket]:
+    """Asks for the path and reads nothing."""
+    with socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect(("127.0.0.1", servers.http_port))
+        reader.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        yield reader
+
+
+async def is_dropped(reader: socket.socket) -> bool:
+    return reader.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+
+
+@pytest.mark.usefixtures("many_events")
+async def test_a_stalled_reader_is_dropped_and_makes_room(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "WATCHERS_LIMIT", 1)
-    monkeypatch.setattr(streams, "TAKE_LIMIT_SECONDS", 0.3)
-    # More than the 4 MiB or so that the kernel takes for a reader.
-    await Writer(database_url, seed=1, customers=("anna",), hold_seconds=0.0).write(15_000)
+    monkeypatch.setattr(http_server, "TAKE_LIMIT_SECONDS", 0.3)
     async with start() as servers:
-        with socket.socket() as stalled:
-            stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            stalled.connect(("127.0.0.1", servers.http_port))
-            stalled.sendall(b"GET /v1/events?from_beginning=true HTTP/1.1\r\nHost: x\r\n\r\n")
+        with stalled(servers, "/v1/events?from_beginning=true") as reader:
 
             async def is_inside() -> bool:
                 return not await has_room(servers)
 
             await until(is_inside)
+            await until(lambda: is_dropped(reader))
             await until(lambda: has_room(servers))
+    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []

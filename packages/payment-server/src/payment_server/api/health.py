@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Final
 
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
@@ -9,6 +10,8 @@ from litestar.handlers import HTTPRouteHandler
 from payment_server.api.bodies import HealthBody, ReadyBody
 from payment_server.api.gate import Gate
 from payment_server.api.wire import rfc3339
+
+HEALTH_PATHS: Final = ("/health", "/livez", "/readyz")
 
 
 def health_routes(

@@ -1,7 +1,7 @@
 """The HTTP side: health, the API under /v1, its documentation, and how failures are told."""
 
 import asyncio
-import re
+import math
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any, Final
@@ -22,7 +22,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from payment.v1.errors import ERRORS
 from payment_server.api.faults import Fault, Problem, describe, problem
 from payment_server.api.gate import Gate
-from payment_server.api.health import health_routes
+from payment_server.api.health import HEALTH_PATHS, health_routes
+from payment_server.api.intake import NO_SUCH_VALUE, check_change
 from payment_server.api.pages import assets_router, openapi_config
 from payment_server.api.parameters import PROBLEM_MEDIA_TYPE, HttpRequest
 from payment_server.api.rest import PaymentsController, RefundsController
@@ -50,9 +51,6 @@ DESCRIPTION: Final = (
 BODY_LIMIT_SECONDS: Final = 10.0
 """For each piece of a body of 64 KiB: whoever sends slower holds a place that others wait for."""
 
-_UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(?P<name>.*?)`")
-_MISSING_FIELD: Final = re.compile(r"Object missing required field `(?P<name>\w+)`")
-
 
 def build_http_app(
     payments: Payments,
@@ -71,6 +69,7 @@ def build_http_app(
             "payments": Provide(lambda: payments, sync_to_thread=False),
             "reader": Provide(lambda: reader, sync_to_thread=False),
         },
+        before_request=check_change,
         middleware=[lambda app: _gated(app, gate)],
     )
     streams = Router(
@@ -121,6 +120,9 @@ def _with_request_ids(app: ASGIApp) -> ASGIApp:
                 ]
             await send(message)
 
+        if scope["method"] == "HEAD" and scope["path"] in HEALTH_PATHS:
+            # Answered as GET is (RFC 9110); uvicorn, which knows better, leaves the body out.
+            scope = {**scope, "method": "GET"}
         await app(scope, receive, send_with_id)
 
     return with_request_id
@@ -138,7 +140,7 @@ def _answer_failure(request: HttpRequest, error: Exception) -> Response[Problem]
     fault = _fault(error, request.state.request_id)
     headers = {}
     if fault.retry_after_seconds is not None:
-        headers["Retry-After"] = str(max(1, round(fault.retry_after_seconds)))
+        headers["Retry-After"] = str(max(1, math.ceil(fault.retry_after_seconds)))
     return Response(
         problem(fault, _told(request.url.path)),
         status_code=fault.row.http_status,
@@ -174,19 +176,12 @@ def _outside(reason: str, request_id: str) -> Fault:
 
 
 def _violations(error: ValidationException) -> list[Violation]:
-    """What Litestar says of the fields that msgspec refused, with the fields' own names."""
+    """What Litestar says of the parameters that msgspec refused, with their own names."""
     found = []
     for entry in error.extra if isinstance(error.extra, list) else []:
         message = str(entry.get("message", ""))
-        if named := _UNKNOWN_FIELD.match(message):
-            name = named["name"] if is_tellable(named["name"]) else ""
-            found.append(Violation(name, "is no field of this request"))
-        elif named := _MISSING_FIELD.match(message):
-            found.append(Violation(named["name"], "is required"))
-        elif message.startswith("Invalid enum value"):  # which the message would quote
-            found.append(Violation(_key_of(entry), "is none of the values that it may have"))
-        else:
-            found.append(Violation(_key_of(entry), message))
+        quotes = message.startswith("Invalid enum value")
+        found.append(Violation(_key_of(entry), NO_SUCH_VALUE if quotes else message))
     return found or [Violation("", "the request has a field of the wrong type")]
 
 

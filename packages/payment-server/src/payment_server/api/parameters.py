@@ -12,7 +12,6 @@ from litestar.params import HeaderParameter
 
 from payment_server.api.faults import Problem
 from payment_server.domain import commands
-from payment_server.domain.errors import InvalidRequest, Violation
 from payment_server.domain.idempotency import Replay
 from payment_server.payments import Outcome
 
@@ -69,11 +68,3 @@ MERCHANT_AND_KEYS: Final = {**MERCHANT, "keys": Provide(keys_of, sync_to_thread=
 def replayed(outcome: Outcome) -> dict[str, str]:
     """The header of an answer that was given before."""
     return {} if outcome.replay is Replay.NO else {"Idempotency-Replayed": outcome.replay}
-
-
-def refuse_unknown(names: set[str]) -> None:
-    """A parameter of no known name is a mistake worth telling. Raises InvalidRequest."""
-    told = (name if commands.is_tellable(name) else "" for name in sorted(names))
-    violations = [Violation(name, "is no parameter of this list") for name in told]
-    if violations:
-        raise InvalidRequest(violations)

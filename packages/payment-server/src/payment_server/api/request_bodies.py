@@ -3,16 +3,15 @@
 Only types and names are judged here; what a value may be is the domain's business.
 """
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from payment_server.api.bodies import Amount
+from payment_server.api.intake import read_time
 from payment_server.domain import commands
 from payment_server.domain.commands import CreatePayment, ProcessPayment
-from payment_server.domain.errors import InvalidRequest, Violation
 from payment_server.domain.payment import Action, CaptureMethod
 
 ExpectedVersion = Annotated[
@@ -27,7 +26,14 @@ Deadline = Annotated[
         extra_json_schema={"format": "date-time"},
     ),
 ]
-Part = Annotated[str, Meta(description="So much; empty means all that is left.", examples=["2.50"])]
+Part = Annotated[
+    str,
+    Meta(
+        min_length=1,  # a variable that was left empty by mistake must not mean all
+        description="Capture or refund so much; absent or null means all that is left.",
+        examples=["2.50"],
+    ),
+]
 
 
 class CreatePaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,6 +53,7 @@ class CreatePaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
     def command(self) -> CreatePayment:
         """Raises InvalidRequest."""
+        deadline = self.expires_at
         return commands.create_payment(
             amount=self.amount,
             currency=self.currency,
@@ -55,7 +62,7 @@ class CreatePaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             capture_method=self.capture_method,
             description=self.description,
             metadata=self.metadata,
-            expires_at=None if self.expires_at is None else _deadline(self.expires_at),
+            expires_at=None if deadline is None else read_time("expires_at", deadline),
         )
 
 
@@ -63,9 +70,7 @@ class ProcessPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """What to do with the payment; an empty body runs it to its end."""
 
     action: Annotated[str, Meta(description=f"One of {', '.join(Action)}.")] = "process"
-    amount: Annotated[
-        str, Meta(description="Capture or refund so much; empty means all that is left.")
-    ] = ""
+    amount: Part | None = None
     payment_method: Annotated[str, Meta(description="For a new attempt with another one.")] = ""
     expected_version: ExpectedVersion = 0
     idempotency_key: IdempotencyKey = ""
@@ -75,7 +80,7 @@ class ProcessPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         return commands.process_payment(
             payment_id=payment_id,
             action=self.action,
-            amount=self.amount,
+            amount=self.amount or "",
             payment_method=self.payment_method,
             expected_version=self.expected_version,
         )
@@ -84,7 +89,7 @@ class ProcessPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 class CapturePaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What to capture; an empty body captures all that is left."""
 
-    amount: Part = ""
+    amount: Part | None = None
     final: Annotated[bool, Meta(description="Nothing will follow: the rest is released.")] = False
     expected_version: ExpectedVersion = 0
     idempotency_key: IdempotencyKey = ""
@@ -93,7 +98,7 @@ class CapturePaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         """Raises InvalidRequest."""
         return commands.capture_payment(
             payment_id=payment_id,
-            amount=self.amount,
+            amount=self.amount or "",
             final=self.final,
             expected_version=self.expected_version,
         )
@@ -115,7 +120,7 @@ class CancelPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 class RefundPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What to give back; an empty body gives back all that is left."""
 
-    amount: Part = ""
+    amount: Part | None = None
     reason: Annotated[str, Meta(description="The caller's own words.")] = ""
     expected_version: ExpectedVersion = 0
     idempotency_key: IdempotencyKey = ""
@@ -124,7 +129,7 @@ class RefundPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         """Raises InvalidRequest."""
         return commands.refund_payment(
             payment_id=payment_id,
-            amount=self.amount,
+            amount=self.amount or "",
             reason=self.reason,
             expected_version=self.expected_version,
         )
@@ -146,13 +151,3 @@ class CompleteActionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True
             result=self.result,
             expected_version=self.expected_version,
         )
-
-
-def _deadline(text: str) -> datetime:
-    """Read here, as Litestar would take a number for seconds since 1970."""
-    try:
-        moment: datetime = msgspec.convert(text, Annotated[datetime, Meta(tz=True)])
-    except msgspec.ValidationError:
-        violation = Violation("expires_at", "must be a time of RFC 3339 with its offset from UTC")
-        raise InvalidRequest([violation]) from None
-    return moment

@@ -1,6 +1,5 @@
 """Payments and refunds as JSON over HTTP, created and read: the same use cases as on gRPC."""
 
-import re
 from datetime import datetime
 from typing import Final
 
@@ -20,28 +19,24 @@ from payment_server.api.bodies import (
     refund_body,
     refunds_body,
 )
+from payment_server.api.intake import check_query, metadata_keys
 from payment_server.api.parameters import (
     MERCHANT,
     MERCHANT_AND_KEYS,
     HttpRequest,
     problems,
-    refuse_unknown,
     replayed,
 )
 from payment_server.api.request_bodies import CreatePaymentBody
 from payment_server.domain import commands
-from payment_server.domain.errors import InvalidRequest, Violation
 from payment_server.domain.idempotency import key_of
 from payment_server.domain.payment import Status
 from payment_server.payments import Caller, Payments
 from payment_server.reading import Reader
 
-_METADATA_FILTER: Final = re.compile(r"metadata\[(.+)\]")
 _PAGE_PARAMETERS: Final = {"page_size", "page_token"}
-_LIST_PARAMETERS: Final = {
-    *("customer_id", "status", "created_from", "created_before"),
-    *_PAGE_PARAMETERS,
-}
+_TIMES: Final = {"created_from", "created_before"}
+_LIST_PARAMETERS: Final = {"customer_id", "status", *_TIMES, *_PAGE_PARAMETERS}
 
 
 class PaymentsController(Controller):
@@ -91,12 +86,14 @@ class PaymentsController(Controller):
         `metadata[key]=value`, as often as wanted, lists only payments with these entries.
         Errors: 400 FIELD_INVALID; 503.
         """
+        keys = metadata_keys(request)
+        check_query(request, {*_LIST_PARAMETERS, *keys}, times=_TIMES)
         wish = commands.list_payments(
             customer_id=customer_id,
             status=status,
-            created_from=_aware("created_from", created_from),
-            created_before=_aware("created_before", created_before),
-            metadata=_metadata_filters(request),
+            created_from=created_from,
+            created_before=created_before,
+            metadata={key: request.query_params[name] for name, key in keys.items()},
             page_size=page_size,
             page_token=page_token,
         )
@@ -140,7 +137,7 @@ class PaymentsController(Controller):
 
         Errors: 400 FIELD_INVALID; 404 PAYMENT_NOT_FOUND; 503.
         """
-        refuse_unknown(request.query_params.keys() - _PAGE_PARAMETERS)
+        check_query(request, _PAGE_PARAMETERS)
         wish = commands.list_of_payment(
             "refunds", payment_id=payment_id, page_size=page_size, page_token=page_token
         )
@@ -165,7 +162,7 @@ class PaymentsController(Controller):
 
         Errors: 400 FIELD_INVALID; 404 PAYMENT_NOT_FOUND; 503.
         """
-        refuse_unknown(request.query_params.keys() - _PAGE_PARAMETERS)
+        check_query(request, _PAGE_PARAMETERS)
         wish = commands.list_of_payment(
             "events", payment_id=payment_id, page_size=page_size, page_token=page_token
         )
@@ -197,16 +194,3 @@ class RefundsController(Controller):
         """
         refund_id = commands.get_refund(refund_id)
         return refund_body(await reader.get_refund(merchant_id, refund_id))
-
-
-def _aware(field: str, moment: datetime | None) -> datetime | None:
-    if moment is not None and moment.tzinfo is None:
-        raise InvalidRequest([Violation(field, "must name its offset from UTC, such as Z")])
-    return moment
-
-
-def _metadata_filters(request: HttpRequest) -> dict[str, str]:
-    """The `metadata[key]` parameters; every other one has to be one of the list's own."""
-    matches = {name: _METADATA_FILTER.fullmatch(name) for name in request.query_params}
-    refuse_unknown({name for name, match in matches.items() if not match} - _LIST_PARAMETERS)
-    return {match[1]: request.query_params[name] for name, match in matches.items() if match}

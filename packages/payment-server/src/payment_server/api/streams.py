@@ -1,6 +1,6 @@
 """Streams over HTTP: a watch as server-sent events.
 
-Like those of gRPC they are no calls inside the gate, and a reader that stalls cannot hold them.
+Like those of gRPC they are no calls inside the gate. The server drops a reader that stalls.
 """
 
 import asyncio
@@ -17,10 +17,14 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from payment_server.api.bodies import EventBody, event_body
 from payment_server.api.faults import describe, problem
-from payment_server.api.parameters import MERCHANT, HttpRequest, problems, refuse_unknown
+from payment_server.api.intake import check_query
+from payment_server.api.parameters import MERCHANT, HttpRequest, problems
 from payment_server.domain import commands
-from payment_server.domain.errors import WatcherTooSlow
-from payment_server.watching import TAKE_LIMIT_SECONDS, Watched, Watching
+from payment_server.watching import Watched, Watching
+
+RECONNECT_MS: Final = 1_000
+"""When an EventSource comes back: as soon as SHUTTING_DOWN lets any caller. Browsers on their own
+wait for three to five seconds, or not at all."""
 
 _PARAMETERS: Final = {"payment_id", "customer_id", "cursor", "from_beginning"}
 _HEADERS: Final = (
@@ -69,7 +73,7 @@ async def watch_payments(
     event of the type `problem` ends the stream.
     Errors: 400 FIELD_INVALID; 404 PAYMENT_NOT_FOUND; 410 CURSOR_EXPIRED; 503.
     """
-    refuse_unknown(set(request.query_params) - _PARAMETERS)
+    check_query(request, _PARAMETERS)
     wish = commands.watch_payments(
         payment_id=payment_id,
         customer_id=customer_id,
@@ -103,12 +107,10 @@ class _Answer:
 
     async def _send(self, first: Watched, watch: AsyncGenerator[Watched, None], send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await _tell(send, f"retry: {RECONNECT_MS}\n".encode() + _text_of(first))
         try:
-            await _tell(send, _text_of(first))
             async for watched in watch:
                 await _tell(send, _text_of(watched))
-        except WatcherTooSlow:
-            return  # nothing more would reach this reader; its connection is closed
         except Exception as error:
             await _tell(send, self._last_word(error))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -126,12 +128,7 @@ async def _left(receive: Receive) -> None:
 
 
 async def _tell(send: Send, text: bytes) -> None:
-    """Raises WatcherTooSlow where nobody takes it."""
-    try:
-        async with asyncio.timeout(TAKE_LIMIT_SECONDS):
-            await send({"type": "http.response.body", "body": text, "more_body": True})
-    except TimeoutError:
-        raise WatcherTooSlow(TAKE_LIMIT_SECONDS) from None
+    await send({"type": "http.response.body", "body": text, "more_body": True})
     await asyncio.sleep(0)  # a page of events does not keep the calls waiting
 
 
