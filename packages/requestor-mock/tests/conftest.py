@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from every_error.doors import CALL_LIMIT_SECONDS, plain_client
 from every_error.postgres import CONNECTIONS
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -24,7 +26,6 @@ START_LIMIT_SECONDS = 60
 """A cold PostgreSQL on a busy machine of two cores takes a tenth of it."""
 STOP_LIMIT_SECONDS = 15
 POLL_SECONDS = 0.02
-CALL_LIMIT_SECONDS = 30
 SANDBOX = {
     # Refunds that take their time take no more than a test can wait for.
     "PAYMENT_SANDBOX_SETTLE_MS": "300",
@@ -156,6 +157,18 @@ def lonely_mock(mock_command: Path, tmp_path_factory: pytest.TempPathFactory) ->
         yield service
 
 
+@pytest.fixture(scope="session")
+def unanswered_mock(
+    mock_command: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """A mock whose payment service takes connections and says nothing."""
+    folder = tmp_path_factory.mktemp("unanswered-mock")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        target = f"127.0.0.1:{silent.getsockname()[1]}"
+        with running(folder, mock_command, "serve", "--port=0", PAYMENT_TARGET=target) as service:
+            yield service
+
+
 @pytest.fixture
 def start_mock(mock_command: Path, tmp_path: Path) -> Iterator[Start]:
     """Starts a mock of the test's own: `start_mock(target)`."""
@@ -191,7 +204,7 @@ def merchant() -> dict[str, str]:
 @pytest.fixture
 def rest(mock: Running, merchant: dict[str, str]) -> Iterator[httpx.Client]:
     """HTTP at the mock, on behalf of the test's merchant."""
-    with httpx.Client(base_url=mock.url, headers=merchant, timeout=CALL_LIMIT_SECONDS) as client:
+    with plain_client(mock.url, merchant) as client:
         yield client
 
 

@@ -81,15 +81,13 @@ def test_it_stops_at_once_and_without_an_error(start_mock: Start, signal_name: s
         assert time.monotonic() - began < STOP_LIMIT_SECONDS
 
 
-def test_nothing_that_callers_send_is_logged(start_mock: Start) -> None:
-    mock = start_mock(NOWHERE)
+def test_nothing_that_callers_send_is_logged(lonely_mock: Any) -> None:
     body = {"amount": "10.00", "customer_id": "cust-secret", "idempotency_key": "key-secret"}
-    httpx.post(f"{mock.url}/api/payments", json=body)
-    httpx.get(f"{mock.url}/api/payments", params={"customer_id": "cust-secret"})
+    httpx.post(f"{lonely_mock.url}/api/payments", json=body)
+    httpx.get(f"{lonely_mock.url}/api/payments", params={"customer_id": "cust-secret"})
     document = 'mutation { createPayment(payload: {amount: "x-secret"}) { amount nothing } }'
-    httpx.post(f"{mock.url}/graphql", json={"query": document})
-    mock.stop()
-    assert "secret" not in mock.log.read_text()
+    httpx.post(f"{lonely_mock.url}/graphql", json={"query": document})
+    assert "secret" not in lonely_mock.log.read_text()
 
 
 def test_the_healthcheck_fails_while_the_payment_service_is_away(

@@ -220,29 +220,27 @@ def test_there_are_so_many_seats_and_no_more() -> None:
     assert refused.value.reason == "OVERLOADED"
 
 
-def test_a_subscription_too_many_is_told_to_come_back(start_mock: Start, speak: Speak) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        talk = speak(start_mock(f"127.0.0.1:{silent.getsockname()[1]}"))
-        talk.begin()
-        for n in range(MAX_SUBSCRIPTIONS + 1):
-            talk.subscribe(WATCH, str(n))
-        message = talk.hear()
-        assert message["id"] == str(MAX_SUBSCRIPTIONS)
-        facts = message["payload"][0]["extensions"]
-        assert (facts["reason"], facts["http_status"]) == ("OVERLOADED", 503)
-        assert facts["retry_after_ms"] > 0
+def test_a_subscription_too_many_is_told_to_come_back(unanswered_mock: Any, speak: Speak) -> None:
+    talk = speak(unanswered_mock)
+    talk.begin()
+    for n in range(MAX_SUBSCRIPTIONS + 1):
+        talk.subscribe(WATCH, str(n))
+    message = talk.hear()
+    assert message["id"] == str(MAX_SUBSCRIPTIONS)
+    facts = message["payload"][0]["extensions"]
+    assert (facts["reason"], facts["http_status"]) == ("OVERLOADED", 503)
+    assert facts["retry_after_ms"] > 0
 
 
-def test_a_subscription_that_is_completed_makes_room(start_mock: Start, speak: Speak) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        talk = speak(start_mock(f"127.0.0.1:{silent.getsockname()[1]}"))
-        talk.begin()
-        for n in range(MAX_SUBSCRIPTIONS):
-            talk.subscribe(WATCH, str(n))
-        talk.say(type="complete", id="0")
-        talk.subscribe(WATCH, "another")
-        talk.subscribe(WATCH, "one too many")
-        assert talk.hear()["id"] == "one too many"
+def test_a_subscription_that_is_completed_makes_room(unanswered_mock: Any, speak: Speak) -> None:
+    talk = speak(unanswered_mock)
+    talk.begin()
+    for n in range(MAX_SUBSCRIPTIONS):
+        talk.subscribe(WATCH, str(n))
+    talk.say(type="complete", id="0")
+    talk.subscribe(WATCH, "another")
+    talk.subscribe(WATCH, "one too many")
+    assert talk.hear()["id"] == "one too many"
 
 
 @pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGINT"])
@@ -261,13 +259,11 @@ def test_a_stop_closes_sockets_at_once(start_mock: Start, speak: Speak, signal_n
         assert "Traceback" not in mock.log.read_text()
 
 
-def test_nothing_that_callers_say_is_logged(start_mock: Start, speak: Speak) -> None:
-    mock = start_mock("127.0.0.1:1")
-    talk = speak(mock)
+def test_nothing_that_callers_say_is_logged(lonely_mock: Any, speak: Speak) -> None:
+    talk = speak(lonely_mock)
     talk.begin(authorization="my-secret")
     talk.subscribe('subscription { paymentEvents(customerId: "my-secret") { nothing } }', "secret")
     talk.hear_error()
     talk.connection.send('{"type": "secret"}')
     talk.hear_close()
-    mock.stop()
-    assert "secret" not in mock.log.read_text()
+    assert "secret" not in lonely_mock.log.read_text()

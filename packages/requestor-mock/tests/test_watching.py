@@ -160,7 +160,8 @@ class WatchedService(grpc.GenericRpcHandler):
 
     def __init__(self, after: WatchPaymentsResponse | None = None) -> None:
         self._after = after
-        self.ended = threading.Event()
+        self.endings = threading.Semaphore(0)
+        """One for each watch that has ended."""
 
     def service(
         self, details: grpc.HandlerCallDetails
@@ -170,17 +171,19 @@ class WatchedService(grpc.GenericRpcHandler):
         return grpc.unary_stream_rpc_method_handler(self._watch)
 
     def _watch(self, _: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        context.add_callback(self.ended.set)
+        over = threading.Event()
+        context.add_callback(over.set)
+        context.add_callback(self.endings.release)
         yield WatchPaymentsResponse(cursor="here").SerializeToString()
         if self._after is not None:
             yield from repeat(self._after.SerializeToString())
-        self.ended.wait(LIMIT_SECONDS)
+        over.wait(LIMIT_SECONDS)
 
 
 @contextmanager
 def served(service: WatchedService) -> Iterator[str]:
     """Serves it; gives its address."""
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool, handlers=[service])
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
@@ -196,17 +199,30 @@ ENDINGS: dict[str, Callable[[Any], None]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def watched(
+    serve: Callable[..., Any], mock_command: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[WatchedService, Any]]:
+    """A service that knows when watches end, and a mock in front of it."""
+    service = WatchedService()
+    folder = tmp_path_factory.mktemp("watched-mock")
+    with (
+        served(service) as target,
+        serve(folder, mock_command, "serve", "--port=0", PAYMENT_TARGET=target) as mock,
+    ):
+        yield service, mock
+
+
 @pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS)
 def test_a_watch_ends_when_its_reader(
-    start_mock: Start, speak: Speak, end: Callable[[Any], None]
+    watched: tuple[WatchedService, Any], speak: Speak, end: Callable[[Any], None]
 ) -> None:
-    service = WatchedService()
-    with served(service) as target:
-        talk = speak(start_mock(target))
-        talk.begin()
-        assert watch(talk) == "here"
-        end(talk)
-        assert service.ended.wait(LIMIT_SECONDS)
+    service, mock = watched
+    talk = speak(mock)
+    talk.begin()
+    assert watch(talk) == "here"
+    end(talk)
+    assert service.endings.acquire(timeout=LIMIT_SECONDS)
 
 
 HASTY = "from requestor_mock import cli; cli.STUCK_LIMIT_MS = 500; cli.main()"
@@ -234,7 +250,7 @@ def test_a_watch_ends_when_its_reader_takes_nothing_for_long(
         talk.begin()
         watch(talk)
         assert talk.hear_data()["cursor"] == "there"
-        assert service.ended.wait(LIMIT_SECONDS)
+        assert service.endings.acquire(timeout=LIMIT_SECONDS)
 
 
 def test_a_completed_subscription_tells_no_more(talk: Any, create: Create) -> None:
@@ -271,6 +287,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, int, list[str]]] = {
     "an empty payment, which is not all": ({"payment": ""}, "FIELD_INVALID", 400, ["payment_id"]),
     "an empty customer, who is not all": ({"customer": ""}, "FIELD_INVALID", 400, ["customer_id"]),
     "an empty cursor": ({"cursor": ""}, "FIELD_INVALID", 400, ["cursor"]),
+    "a cursor of another database": ({"cursor": f"1.{'A' * 64}"}, "CURSOR_EXPIRED", 410, []),
     "a cursor that is none": ({"cursor": "nothing"}, "FIELD_INVALID", 400, ["cursor"]),
 }
 
@@ -291,24 +308,6 @@ def test_a_refused_watch_tells_the_facts(
 def test_a_payment_and_a_customer_are_not_watched_at_once(talk: Any, create: Create) -> None:
     talk.subscribe(WATCH, payment=create()["payment_id"], customer="ann")
     assert talk.hear_error()["reason"] == "FIELD_INVALID"
-
-
-def test_a_cursor_of_another_database_has_expired(
-    talk: Any, start_mock: Start, start_payment_server: Start, speak: Speak
-) -> None:
-    cursor = watch(talk)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    start_payment_server(port)
-    other = speak(start_mock(f"127.0.0.1:{port}"))
-    other.begin()
-    other.subscribe(WATCH, cursor=cursor)
-    facts = other.hear_error()
-    assert (facts["reason"], facts["code"], facts["http_status"]) == (
-        "CURSOR_EXPIRED",
-        "OUT_OF_RANGE",
-        410,
-    )
 
 
 def test_a_stop_ends_watches_at_once(payment_server: Any, start_mock: Start, speak: Speak) -> None:
