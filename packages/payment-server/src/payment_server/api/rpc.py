@@ -7,7 +7,7 @@ wrong inside reaches a caller in gRPC's words.
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 import grpc
 import msgspec
@@ -20,7 +20,7 @@ from payment_server.api.gate import Gate
 from payment_server.domain import commands, ids
 from payment_server.domain.errors import MalformedRequest, MessageTooLarge
 from payment_server.domain.idempotency import Replay, key_of
-from payment_server.payments import Caller, Payments
+from payment_server.payments import Caller, Outcome, Payments
 from payment_server.reading import Reader
 
 SERVICE: Final = "payment.v1.PaymentService"
@@ -28,7 +28,15 @@ REQUEST_LIMIT_BYTES: Final = 64 * 1024  # the largest honest request has half as
 
 REQUEST_ID_PATTERN: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 
+
+class _WithKey(Protocol):
+    idempotency_key: str
+
+
 Request = TypeVar("Request", bound=Message)
+Keyed = TypeVar("Keyed", bound=_WithKey)
+Wish = TypeVar("Wish")
+Found = TypeVar("Found")
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Metadata = tuple[tuple[str, str | bytes], ...]
 Bytes = Callable[[bytes, Context], Awaitable[bytes]]
@@ -56,128 +64,100 @@ class Call(msgspec.Struct, frozen=True):
         )
 
 
-class Service:
-    """The methods of payment.v1.PaymentService."""
+class Service(msgspec.Struct, frozen=True):
+    """What answers the methods of payment.v1.PaymentService."""
 
-    def __init__(
-        self, payments: Payments, reader: Reader, is_up: Callable[[], Awaitable[bool]]
-    ) -> None:
-        self._payments = payments
-        self._reader = reader
-        self._is_up = is_up
-
-    async def create(
-        self, call: Call, request: pb.CreatePaymentRequest
-    ) -> tuple[pb.CreatePaymentResponse, Replay]:
-        caller = call.caller(key=request.idempotency_key)
-        outcome = await self._payments.create(caller, wire.create_command(request))
-        return wire.created(outcome), outcome.replay
-
-    async def get(
-        self, call: Call, request: pb.GetPaymentRequest
-    ) -> tuple[pb.GetPaymentResponse, Replay]:
-        payment_id = commands.get_payment(request.payment_id)
-        return wire.read(await self._reader.get(call.merchant_id, payment_id)), Replay.NO
-
-    async def list_page(
-        self, call: Call, request: pb.ListPaymentsRequest
-    ) -> tuple[pb.ListPaymentsResponse, Replay]:
-        page = await self._reader.list_page(call.merchant_id, wire.list_command(request))
-        return wire.listed(page), Replay.NO
-
-    async def process(
-        self, call: Call, request: pb.ProcessPaymentRequest
-    ) -> tuple[pb.ProcessPaymentResponse, Replay]:
-        caller = call.caller(key=request.idempotency_key)
-        outcome = await self._payments.change(caller, wire.process_command(request))
-        return wire.processed(outcome), outcome.replay
-
-    async def capture(
-        self, call: Call, request: pb.CapturePaymentRequest
-    ) -> tuple[pb.CapturePaymentResponse, Replay]:
-        caller = call.caller(key=request.idempotency_key)
-        outcome = await self._payments.change(caller, wire.capture_command(request))
-        return wire.captured(outcome), outcome.replay
-
-    async def cancel(
-        self, call: Call, request: pb.CancelPaymentRequest
-    ) -> tuple[pb.CancelPaymentResponse, Replay]:
-        caller = call.caller(key=request.idempotency_key)
-        outcome = await self._payments.change(caller, wire.cancel_command(request))
-        return wire.canceled(outcome), outcome.replay
-
-    async def refund(
-        self, call: Call, request: pb.RefundPaymentRequest
-    ) -> tuple[pb.RefundPaymentResponse, Replay]:
-        caller = call.caller(key=request.idempotency_key)
-        outcome = await self._payments.change(caller, wire.refund_command(request))
-        return wire.refunded(outcome), outcome.replay
-
-    async def complete(
-        self, call: Call, request: pb.CompletePaymentActionRequest
-    ) -> tuple[pb.CompletePaymentActionResponse, Replay]:
-        caller = call.caller(key=request.idempotency_key)
-        outcome = await self._payments.change(caller, wire.complete_command(request))
-        return wire.completed(outcome), outcome.replay
-
-    async def get_refund(
-        self, call: Call, request: pb.GetRefundRequest
-    ) -> tuple[pb.GetRefundResponse, Replay]:
-        refund_id = commands.get_refund(request.refund_id)
-        refund = await self._reader.get_refund(call.merchant_id, refund_id)
-        return pb.GetRefundResponse(refund=wire.refund_message(refund)), Replay.NO
-
-    async def list_refunds(
-        self, call: Call, request: pb.ListRefundsRequest
-    ) -> tuple[pb.ListRefundsResponse, Replay]:
-        wish = wire.refunds_command(request)
-        return wire.refunds_listed(
-            await self._reader.list_refunds(call.merchant_id, wish)
-        ), Replay.NO
-
-    async def list_events(
-        self, call: Call, request: pb.ListPaymentEventsRequest
-    ) -> tuple[pb.ListPaymentEventsResponse, Replay]:
-        wish = wire.events_command(request)
-        return wire.events_listed(await self._reader.list_events(call.merchant_id, wish)), Replay.NO
-
-    async def health(
-        self, _call: Call, _request: pb.HealthCheckRequest
-    ) -> tuple[pb.HealthCheckResponse, Replay]:
-        status = "healthy" if await self._is_up() else "unhealthy"
-        now = wire.rfc3339(datetime.now(UTC))
-        return pb.HealthCheckResponse(status=status, timestamp=now), Replay.NO
+    payments: Payments
+    reader: Reader
+    is_up: Callable[[], Awaitable[bool]]
 
 
 def handlers(service: Service, gate: Gate) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
     """The methods by their names in the contract, each behind the guard."""
+    create, change, reader = service.payments.create, service.payments.change, service.reader
     methods = {
-        "CreatePayment": _guarded(gate, pb.CreatePaymentRequest, service.create),
-        "GetPayment": _guarded(gate, pb.GetPaymentRequest, service.get),
-        "ListPayments": _guarded(gate, pb.ListPaymentsRequest, service.list_page),
-        "ProcessPayment": _guarded(gate, pb.ProcessPaymentRequest, service.process),
-        "CapturePayment": _guarded(gate, pb.CapturePaymentRequest, service.capture),
-        "CancelPayment": _guarded(gate, pb.CancelPaymentRequest, service.cancel),
-        "RefundPayment": _guarded(gate, pb.RefundPaymentRequest, service.refund),
-        "CompletePaymentAction": _guarded(gate, pb.CompletePaymentActionRequest, service.complete),
-        "GetRefund": _guarded(gate, pb.GetRefundRequest, service.get_refund),
-        "ListRefunds": _guarded(gate, pb.ListRefundsRequest, service.list_refunds),
-        "ListPaymentEvents": _guarded(gate, pb.ListPaymentEventsRequest, service.list_events),
-        "HealthCheck": _guarded(gate, pb.HealthCheckRequest, service.health),
+        "CreatePayment": _keyed(pb.CreatePaymentRequest, wire.create_command, create, wire.created),
+        "GetPayment": _read(pb.GetPaymentRequest, wire.get_command, reader.get, wire.read),
+        "ListPayments": _read(
+            pb.ListPaymentsRequest, wire.list_command, reader.list_page, wire.listed
+        ),
+        "ProcessPayment": _keyed(
+            pb.ProcessPaymentRequest, wire.process_command, change, wire.processed
+        ),
+        "CapturePayment": _keyed(
+            pb.CapturePaymentRequest, wire.capture_command, change, wire.captured
+        ),
+        "CancelPayment": _keyed(
+            pb.CancelPaymentRequest, wire.cancel_command, change, wire.canceled
+        ),
+        "RefundPayment": _keyed(
+            pb.RefundPaymentRequest, wire.refund_command, change, wire.refunded
+        ),
+        "CompletePaymentAction": _keyed(
+            pb.CompletePaymentActionRequest, wire.complete_command, change, wire.completed
+        ),
+        "GetRefund": _read(
+            pb.GetRefundRequest, wire.get_refund_command, reader.get_refund, wire.refund_read
+        ),
+        "ListRefunds": _read(
+            pb.ListRefundsRequest, wire.refunds_command, reader.list_refunds, wire.refunds_listed
+        ),
+        "ListPaymentEvents": _read(
+            pb.ListPaymentEventsRequest, wire.events_command, reader.list_events, wire.events_listed
+        ),
+        "HealthCheck": _health(service.is_up),
     }
-    return {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
+    return {
+        name: grpc.unary_unary_rpc_method_handler(_guarded(gate, method))
+        for name, method in methods.items()
+    }
 
 
-def _guarded(
-    gate: Gate,
+class _Method(msgspec.Struct, frozen=True):
+    request_type: type[Any]
+    answer: Callable[[Call, Any], Awaitable[tuple[Message, Replay]]]
+
+
+def _keyed(
+    request_type: type[Keyed],
+    command: Callable[[Keyed], Wish],
+    change: Callable[[Caller, Wish], Awaitable[Outcome]],
+    reply: Callable[[Outcome], Message],
+) -> _Method:
+    async def answer(call: Call, request: Keyed) -> tuple[Message, Replay]:
+        outcome = await change(call.caller(key=request.idempotency_key), command(request))
+        return reply(outcome), outcome.replay
+
+    return _Method(request_type, answer)
+
+
+def _read(
     request_type: type[Request],
-    method: Callable[[Call, Request], Awaitable[tuple[Message, Replay]]],
-) -> Bytes:
+    command: Callable[[Request], Wish],
+    read: Callable[[str, Wish], Awaitable[Found]],
+    reply: Callable[[Found], Message],
+) -> _Method:
+    async def answer(call: Call, request: Request) -> tuple[Message, Replay]:
+        return reply(await read(call.merchant_id, command(request))), Replay.NO
+
+    return _Method(request_type, answer)
+
+
+def _health(is_up: Callable[[], Awaitable[bool]]) -> _Method:
+    async def answer(_call: Call, _request: pb.HealthCheckRequest) -> tuple[Message, Replay]:
+        status = "healthy" if await is_up() else "unhealthy"
+        now = wire.rfc3339(datetime.now(UTC))
+        return pb.HealthCheckResponse(status=status, timestamp=now), Replay.NO
+
+    return _Method(pb.HealthCheckRequest, answer)
+
+
+def _guarded(gate: Gate, method: _Method) -> Bytes:
     async def guarded(raw: bytes, context: Context) -> bytes:
         call = call_of(context)
         try:
             with gate:
-                reply, replay = await method(call, parsed(request_type, raw))
+                reply, replay = await method.answer(call, parsed(method.request_type, raw))
         except Exception as error:
             await refuse(context, call, error)
         context.set_trailing_metadata(_trailing(call, replay))

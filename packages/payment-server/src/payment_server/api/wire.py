@@ -147,6 +147,16 @@ def watch_command(request: pb.WatchPaymentsRequest) -> WatchPayments:
     )
 
 
+def get_command(request: pb.GetPaymentRequest) -> str:
+    """The payment's id; raises InvalidRequest."""
+    return commands.get_payment(request.payment_id)
+
+
+def get_refund_command(request: pb.GetRefundRequest) -> str:
+    """The refund's id; raises InvalidRequest."""
+    return commands.get_refund(request.refund_id)
+
+
 def list_command(request: pb.ListPaymentsRequest) -> ListPayments:
     """Raises InvalidRequest."""
     if request.status not in (0, *_STATUS_OF):
@@ -183,6 +193,11 @@ def read(payment: Payment) -> pb.GetPaymentResponse:
         created_at=rfc3339(payment.created_at),
         payment=payment_message(payment),
     )
+
+
+def refund_read(refund: Refund) -> pb.GetRefundResponse:
+    """The answer of GetRefund."""
+    return pb.GetRefundResponse(refund=refund_message(refund))
 
 
 def processed(outcome: Outcome) -> pb.ProcessPaymentResponse:
