@@ -897,7 +897,7 @@ class ListPaymentsResponse(_message.Message):
     PAYMENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Opaque; empty on the last page."""
+    """Opaque; empty on the last page. Any other may have fewer items than asked for, even none."""
     @_builtins.property
     def payments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Payment]:
         """Newest first."""
@@ -1369,7 +1369,7 @@ class ListRefundsResponse(_message.Message):
     REFUNDS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Opaque; empty on the last page."""
+    """Opaque; empty on the last page. Any other may have fewer items than asked for, even none."""
     @_builtins.property
     def refunds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Refund]:
         """Newest first."""
@@ -1427,7 +1427,7 @@ class ListPaymentEventsResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Opaque; empty on the last page."""
+    """Opaque; empty on the last page. Any other may have fewer items than asked for, even none."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___Event]:
         """Oldest first."""
