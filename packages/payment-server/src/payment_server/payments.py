@@ -20,8 +20,8 @@ from msgspec.structs import replace
 from payment_server.domain import ids, step
 from payment_server.domain.card_data import refuse_card_data
 from payment_server.domain.commands import (
+    ChangePayment,
     CreatePayment,
-    ProcessPayment,
 )
 from payment_server.domain.errors import (
     IdempotencyKeyReused,
@@ -87,7 +87,7 @@ TWIN_WAIT_SECONDS: Final = 5.0
 TWIN_POLL_SECONDS: Final = 0.05
 TWIN_MARGIN_SECONDS: Final = 0.2  # of the caller's deadline, to bring the answer home
 
-Command = TypeVar("Command", CreatePayment, ProcessPayment)
+Command = TypeVar("Command", CreatePayment, ChangePayment)
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -173,7 +173,7 @@ class Payments:
             raise LookupError(f"payment {bound.payment_id} is gone")
         return Outcome(payment, replay=Replay.RECONSTRUCTED)
 
-    async def change(self, caller: Caller, wish: ProcessPayment) -> Outcome:
+    async def change(self, caller: Caller, wish: ChangePayment) -> Outcome:
         """Moves a payment on: processes, authorizes, captures, cancels, refunds or completes it.
 
         A decline is an outcome, and so is an operation that is pending. Raises InvalidRequest,
@@ -193,7 +193,7 @@ class Payments:
         # From here on a task of its own: a caller that goes away leaves nothing half done.
         return await asyncio.shield(self._spawn(self._change(caller, wish, key)))
 
-    async def _change(self, caller: Caller, wish: ProcessPayment, key: Key | None) -> Outcome:
+    async def _change(self, caller: Caller, wish: ChangePayment, key: Key | None) -> Outcome:
         """Phase 1, decided anew while others come first; then the call, and phase 2."""
         operation_id = ids.new_id()
         for round_ in range(ROUNDS_LIMIT + 1):
@@ -304,7 +304,7 @@ class Payments:
             await _pause_after(round_)
         raise TransactionAborted
 
-    async def _repeat(self, caller: Caller, wish: ProcessPayment, found: store.Found) -> Outcome:
+    async def _repeat(self, caller: Caller, wish: ChangePayment, found: store.Found) -> Outcome:
         """The answer of an earlier request with this key, waited for while it is outstanding."""
         loop = asyncio.get_running_loop()
         patience = TWIN_WAIT_SECONDS
@@ -475,7 +475,7 @@ def _seconds_until(moment: datetime) -> float:
     return (moment - datetime.now(UTC)).total_seconds()
 
 
-def _key(caller: Caller, command: CreatePayment | ProcessPayment) -> Key | None:
+def _key(caller: Caller, command: CreatePayment | ChangePayment) -> Key | None:
     if caller.idempotency_key is None:
         return None
     return Key(caller.idempotency_key, fingerprint(command))

@@ -14,7 +14,7 @@ from unit.payment_model import Begun, PaymentModel, Refused, Wish
 from unit.steps import declined
 
 from payment_server.domain import commands
-from payment_server.domain.commands import ProcessPayment
+from payment_server.domain.commands import ChangePayment
 from payment_server.domain.errors import IllegalStep, PaymentServiceError
 from payment_server.domain.ledger import Account, transfers_between
 from payment_server.domain.operation import (
@@ -173,7 +173,7 @@ class Life:
         except PaymentServiceError as error:
             return error
 
-    def _command(self, wish: Wish) -> ProcessPayment:
+    def _command(self, wish: Wish) -> ChangePayment:
         amount = str(Decimal(wish.part).scaleb(-self.payment.exponent)) if wish.part else ""
         payment_id, version = self.payment.payment_id, wish.version
         if wish.action == "complete":

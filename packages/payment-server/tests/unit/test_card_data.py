@@ -9,7 +9,7 @@ import pytest
 
 from payment_server.domain import commands
 from payment_server.domain.card_data import refuse_card_data
-from payment_server.domain.commands import CreatePayment, ProcessPayment
+from payment_server.domain.commands import ChangePayment, CreatePayment
 from payment_server.domain.errors import CardDataRejected
 from payment_server.domain.money import Currency
 from payment_server.domain.payment import Action
@@ -17,7 +17,7 @@ from payment_server.domain.payment import Action
 VISA = "4242424242424242"
 
 
-def places_of(command: CreatePayment | ProcessPayment) -> list[str]:
+def places_of(command: CreatePayment | ChangePayment) -> list[str]:
     """Where card data is found."""
     try:
         refuse_card_data(command)
@@ -65,7 +65,7 @@ def test_every_text_of_a_creation_is_looked_at(field: str) -> None:
 @pytest.mark.parametrize("field", ["payment_method", "reason", "result"])
 def test_every_text_of_a_step_is_looked_at(field: str) -> None:
     texts: dict[str, Any] = {field: f"card {VISA}"}
-    wish = ProcessPayment(payment_id="id", action=Action.PROCESS, **texts)
+    wish = ChangePayment(payment_id="id", action=Action.PROCESS, **texts)
     assert places_of(wish) == [field]
 
 
@@ -78,7 +78,7 @@ def test_every_text_of_a_step_is_looked_at(field: str) -> None:
     ],
     ids=["reason", "result", "amount"],
 )
-def test_an_innocent_step_passes(wish: ProcessPayment) -> None:
+def test_an_innocent_step_passes(wish: ChangePayment) -> None:
     assert places_of(wish) == []
 
 
@@ -127,7 +127,5 @@ def test_a_place_is_told_once() -> None:
 
 def test_the_refusal_does_not_repeat_the_number() -> None:
     with pytest.raises(CardDataRejected) as caught:
-        refuse_card_data(
-            ProcessPayment(payment_id="id", action=Action.PROCESS, payment_method=VISA)
-        )
+        refuse_card_data(ChangePayment(payment_id="id", action=Action.PROCESS, payment_method=VISA))
     assert caught.value.message == "payment_method: carries card data"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from payment_server.domain import commands
-from payment_server.domain.commands import CreatePayment, ListPayments, ProcessPayment
+from payment_server.domain.commands import ChangePayment, CreatePayment, ListPayments
 from payment_server.domain.errors import InvalidRequest
 from payment_server.domain.money import Currency
 from payment_server.domain.payment import Action, CaptureMethod, Status
@@ -18,7 +18,7 @@ def created(**fields: Any) -> CreatePayment:
     return commands.create_payment(**{**words, "metadata": {}, **fields})
 
 
-def processed(**fields: Any) -> ProcessPayment:
+def processed(**fields: Any) -> ChangePayment:
     return commands.process_payment(**{"payment_id": "an id", "action": "", **fields})
 
 

@@ -8,27 +8,27 @@ import pytest
 
 from payment_server.domain import commands
 from payment_server.domain.commands import (
+    ChangePayment,
     ListOfPayment,
-    ProcessPayment,
     WatchPayments,
 )
 from payment_server.domain.errors import InvalidRequest
 from payment_server.domain.payment import Action
 
 
-def captured(**fields: Any) -> ProcessPayment:
+def captured(**fields: Any) -> ChangePayment:
     return commands.capture_payment(**{"payment_id": "an id", **fields})
 
 
-def canceled(**fields: Any) -> ProcessPayment:
+def canceled(**fields: Any) -> ChangePayment:
     return commands.cancel_payment(**{"payment_id": "an id", **fields})
 
 
-def refunded(**fields: Any) -> ProcessPayment:
+def refunded(**fields: Any) -> ChangePayment:
     return commands.refund_payment(**{"payment_id": "an id", **fields})
 
 
-def completed(**fields: Any) -> ProcessPayment:
+def completed(**fields: Any) -> ChangePayment:
     return commands.complete_payment_action(**{"payment_id": "an id", **fields})
 
 
@@ -56,7 +56,7 @@ def faults(make: Callable[..., object], **fields: Any) -> dict[str, str]:
 
 
 def test_a_capture_is_strict_and_keeps_what_was_given() -> None:
-    assert captured(amount="2.5", final=True, expected_version=3) == ProcessPayment(
+    assert captured(amount="2.5", final=True, expected_version=3) == ChangePayment(
         payment_id="an id",
         action=Action.CAPTURE,
         amount="2.5",
@@ -79,7 +79,7 @@ def test_the_capture_of_process_is_not_strict() -> None:
     [(canceled, "cancel", {}), (refunded, "refund", {}), (refunded, "refund", {"amount": "2.5"})],
 )
 def test_process_forwards_to_the_call_of_the_same_name(
-    call: Callable[..., ProcessPayment], action: str, fields: dict[str, Any]
+    call: Callable[..., ChangePayment], action: str, fields: dict[str, Any]
 ) -> None:
     same = commands.process_payment(payment_id="an id", action=action, **fields)
     assert call(**fields) == same

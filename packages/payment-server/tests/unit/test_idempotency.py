@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from payment_server.domain import commands
-from payment_server.domain.commands import CreatePayment, ProcessPayment
+from payment_server.domain.commands import ChangePayment, CreatePayment
 from payment_server.domain.errors import InvalidRequest
 from payment_server.domain.idempotency import (
     FINGERPRINT_VERSION,
@@ -38,7 +38,7 @@ def creation(**fields: Any) -> CreatePayment:
     return commands.create_payment(**{**words, **fields})
 
 
-def step(**fields: Any) -> ProcessPayment:
+def step(**fields: Any) -> ChangePayment:
     return commands.process_payment(
         **{"payment_id": AN_ID, "action": "refund", "amount": "2.50", **fields}
     )
@@ -122,7 +122,7 @@ def test_the_empty_action_means_process() -> None:
     ids=["refund", "cancel"],
 )
 def test_process_means_the_same_as_the_call_that_it_forwards_to(
-    process: ProcessPayment, strict: ProcessPayment
+    process: ChangePayment, strict: ChangePayment
 ) -> None:
     assert fingerprint(process) == fingerprint(strict)
 
@@ -189,7 +189,7 @@ STEPS = (
     [*combinations(CREATIONS, 2), *combinations(STEPS, 2), (CREATIONS[0], STEPS[0])],
 )
 def test_whatever_differs_in_meaning_differs_in_its_fingerprint(
-    one: CreatePayment | ProcessPayment, other: CreatePayment | ProcessPayment
+    one: CreatePayment | ChangePayment, other: CreatePayment | ChangePayment
 ) -> None:
     assert fingerprint(one) != fingerprint(other)
 
@@ -241,7 +241,7 @@ def test_version_1_of_the_fingerprint_is_what_is_made() -> None:
     ],
 )
 def test_version_1_of_the_fingerprint_does_not_change(
-    command: CreatePayment | ProcessPayment, expected: str
+    command: CreatePayment | ChangePayment, expected: str
 ) -> None:
     assert fingerprint(command).hex() == expected
 
@@ -269,7 +269,7 @@ def test_version_1_of_the_fingerprint_does_not_change(
     ids=["deadline", "final capture", "refund with a reason", "completion"],
 )
 def test_neither_do_fingerprints_of_what_can_be_said_since_the_second_release(
-    command: CreatePayment | ProcessPayment, expected: str
+    command: CreatePayment | ChangePayment, expected: str
 ) -> None:
     assert fingerprint(command).hex() == expected
 

@@ -11,7 +11,7 @@ from msgspec import Meta
 from payment_server.api.bodies import Amount
 from payment_server.api.intake import read_time
 from payment_server.domain import commands
-from payment_server.domain.commands import CreatePayment, ProcessPayment
+from payment_server.domain.commands import ChangePayment, CreatePayment
 from payment_server.domain.payment import Action, CaptureMethod
 
 ExpectedVersion = Annotated[
@@ -75,7 +75,7 @@ class ProcessPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     expected_version: ExpectedVersion = 0
     idempotency_key: IdempotencyKey = ""
 
-    def command(self, payment_id: str) -> ProcessPayment:
+    def command(self, payment_id: str) -> ChangePayment:
         """Raises InvalidRequest."""
         return commands.process_payment(
             payment_id=payment_id,
@@ -94,7 +94,7 @@ class CapturePaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     expected_version: ExpectedVersion = 0
     idempotency_key: IdempotencyKey = ""
 
-    def command(self, payment_id: str) -> ProcessPayment:
+    def command(self, payment_id: str) -> ChangePayment:
         """Raises InvalidRequest."""
         return commands.capture_payment(
             payment_id=payment_id,
@@ -110,7 +110,7 @@ class CancelPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     expected_version: ExpectedVersion = 0
     idempotency_key: IdempotencyKey = ""
 
-    def command(self, payment_id: str) -> ProcessPayment:
+    def command(self, payment_id: str) -> ChangePayment:
         """Raises InvalidRequest."""
         return commands.cancel_payment(
             payment_id=payment_id, expected_version=self.expected_version
@@ -125,7 +125,7 @@ class RefundPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     expected_version: ExpectedVersion = 0
     idempotency_key: IdempotencyKey = ""
 
-    def command(self, payment_id: str) -> ProcessPayment:
+    def command(self, payment_id: str) -> ChangePayment:
         """Raises InvalidRequest."""
         return commands.refund_payment(
             payment_id=payment_id,
@@ -144,7 +144,7 @@ class CompleteActionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     expected_version: ExpectedVersion = 0
     idempotency_key: IdempotencyKey = ""
 
-    def command(self, payment_id: str) -> ProcessPayment:
+    def command(self, payment_id: str) -> ChangePayment:
         """Raises InvalidRequest."""
         return commands.complete_payment_action(
             payment_id=payment_id,

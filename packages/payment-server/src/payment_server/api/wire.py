@@ -12,10 +12,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from payment.v1 import payment_pb2 as pb
 from payment_server.domain import commands
 from payment_server.domain.commands import (
+    ChangePayment,
     CreatePayment,
     ListOfPayment,
     ListPayments,
-    ProcessPayment,
     WatchPayments,
 )
 from payment_server.domain.errors import InvalidRequest, Violation
@@ -70,7 +70,7 @@ def create_command(request: pb.CreatePaymentRequest) -> CreatePayment:
     )
 
 
-def process_command(request: pb.ProcessPaymentRequest) -> ProcessPayment:
+def process_command(request: pb.ProcessPaymentRequest) -> ChangePayment:
     """Raises InvalidRequest."""
     return commands.process_payment(
         payment_id=request.payment_id,
@@ -81,7 +81,7 @@ def process_command(request: pb.ProcessPaymentRequest) -> ProcessPayment:
     )
 
 
-def capture_command(request: pb.CapturePaymentRequest) -> ProcessPayment:
+def capture_command(request: pb.CapturePaymentRequest) -> ChangePayment:
     """Raises InvalidRequest."""
     return commands.capture_payment(
         payment_id=request.payment_id,
@@ -91,14 +91,14 @@ def capture_command(request: pb.CapturePaymentRequest) -> ProcessPayment:
     )
 
 
-def cancel_command(request: pb.CancelPaymentRequest) -> ProcessPayment:
+def cancel_command(request: pb.CancelPaymentRequest) -> ChangePayment:
     """Raises InvalidRequest."""
     return commands.cancel_payment(
         payment_id=request.payment_id, expected_version=request.expected_version
     )
 
 
-def refund_command(request: pb.RefundPaymentRequest) -> ProcessPayment:
+def refund_command(request: pb.RefundPaymentRequest) -> ChangePayment:
     """Raises InvalidRequest."""
     return commands.refund_payment(
         payment_id=request.payment_id,
@@ -108,7 +108,7 @@ def refund_command(request: pb.RefundPaymentRequest) -> ProcessPayment:
     )
 
 
-def complete_command(request: pb.CompletePaymentActionRequest) -> ProcessPayment:
+def complete_command(request: pb.CompletePaymentActionRequest) -> ChangePayment:
     """Raises InvalidRequest."""
     return commands.complete_payment_action(
         payment_id=request.payment_id,

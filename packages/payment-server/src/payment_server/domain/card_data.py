@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from payment_server.domain.card_numbers import has_card_number
-from payment_server.domain.commands import CreatePayment, ProcessPayment, metadata_path
+from payment_server.domain.commands import ChangePayment, CreatePayment, metadata_path
 from payment_server.domain.errors import CardDataRejected, Violation
 
 # Track 1 opens with %B or B, track 2 with a semicolon (ISO/IEC 7813).
@@ -20,7 +20,7 @@ _SECRET_KEYS: Final = frozenset(
 )
 
 
-def refuse_card_data(command: CreatePayment | ProcessPayment) -> None:
+def refuse_card_data(command: CreatePayment | ChangePayment) -> None:
     """Raises CardDataRejected that names the fields, never what they hold."""
     found = [field for field, text in _texts_of(command).items() if _is_card_data(text)]
     if isinstance(command, CreatePayment):
@@ -35,7 +35,7 @@ def refuse_card_data(command: CreatePayment | ProcessPayment) -> None:
         raise CardDataRejected([Violation(path, "carries card data") for path in found])
 
 
-def _texts_of(command: CreatePayment | ProcessPayment) -> Mapping[str, str]:
+def _texts_of(command: CreatePayment | ChangePayment) -> Mapping[str, str]:
     if isinstance(command, CreatePayment):
         return {"payment_method": command.payment_method, "description": command.description}
     return {

@@ -53,7 +53,7 @@ class CreatePayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     expires_at: datetime | None = None
 
 
-class ProcessPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ChangePayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Move a payment on, whichever call asks for it.
 
     `amount` is a decimal string; empty means all that is left. `final`: nothing is captured after
@@ -218,7 +218,7 @@ def process_payment(
     amount: str = "",
     payment_method: str = "",
     expected_version: int = 0,
-) -> ProcessPayment:
+) -> ChangePayment:
     """ProcessPayment's wish; raises InvalidRequest."""
     fields = _Fields()
     is_known = not action or action in _PROCESS_ACTIONS
@@ -229,7 +229,7 @@ def process_payment(
         fields.wrong("amount", f"cannot be given with {wanted}")
     if payment_method and wanted in (Action.CANCEL, Action.REFUND):
         fields.wrong("payment_method", f"cannot be given with {wanted}")
-    command = ProcessPayment(
+    command = ChangePayment(
         payment_id=fields.id("payment_id", payment_id),
         action=wanted,
         amount=fields.part(amount),
@@ -242,10 +242,10 @@ def process_payment(
 
 def capture_payment(
     *, payment_id: str, amount: str = "", final: bool = False, expected_version: int = 0
-) -> ProcessPayment:
+) -> ChangePayment:
     """Raises InvalidRequest."""
     fields = _Fields()
-    command = ProcessPayment(
+    command = ChangePayment(
         payment_id=fields.id("payment_id", payment_id),
         action=Action.CAPTURE,
         amount=fields.part(amount),
@@ -257,10 +257,10 @@ def capture_payment(
     return command
 
 
-def cancel_payment(*, payment_id: str, expected_version: int = 0) -> ProcessPayment:
+def cancel_payment(*, payment_id: str, expected_version: int = 0) -> ChangePayment:
     """Raises InvalidRequest."""
     fields = _Fields()
-    command = ProcessPayment(
+    command = ChangePayment(
         payment_id=fields.id("payment_id", payment_id),
         action=Action.CANCEL,
         expected_version=fields.version(expected_version),
@@ -271,10 +271,10 @@ def cancel_payment(*, payment_id: str, expected_version: int = 0) -> ProcessPaym
 
 def refund_payment(
     *, payment_id: str, amount: str = "", reason: str = "", expected_version: int = 0
-) -> ProcessPayment:
+) -> ChangePayment:
     """Raises InvalidRequest."""
     fields = _Fields()
-    command = ProcessPayment(
+    command = ChangePayment(
         payment_id=fields.id("payment_id", payment_id),
         action=Action.REFUND,
         amount=fields.part(amount),
@@ -287,10 +287,10 @@ def refund_payment(
 
 def complete_payment_action(
     *, payment_id: str, result: str = "", expected_version: int = 0
-) -> ProcessPayment:
+) -> ChangePayment:
     """Raises InvalidRequest."""
     fields = _Fields()
-    command = ProcessPayment(
+    command = ChangePayment(
         payment_id=fields.id("payment_id", payment_id),
         action=Action.COMPLETE,
         result=fields.text("result", result, RESULT_LIMIT),

@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec.structs import replace
 
-from payment_server.domain.commands import CreatePayment, ProcessPayment
+from payment_server.domain.commands import ChangePayment, CreatePayment
 from payment_server.domain.errors import InvalidRequest, Violation
 from payment_server.domain.operation import Operation
 from payment_server.domain.payment import Payment
@@ -21,6 +21,9 @@ KEY_LIMIT: Final = 255
 FINGERPRINT_VERSION: Final = 1
 """Raised when the same request would hash otherwise; stored with each key, so that a later version
 can still compare it by the rules of its own."""
+
+_NAMES: Final = {CreatePayment: "CreatePayment", ChangePayment: "ProcessPayment"}
+"""What fingerprints call the commands, whatever we call them: stored keys depend on it."""
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
 
@@ -62,12 +65,12 @@ def key_of(*given: str) -> str | None:
     return key
 
 
-def fingerprint(command: CreatePayment | ProcessPayment) -> bytes:
+def fingerprint(command: CreatePayment | ChangePayment) -> bytes:
     """A hash of what the command means: unset fields and the expected version are no part of it."""
     meaning = command
-    if isinstance(command, ProcessPayment):
+    if isinstance(command, ChangePayment):
         meaning = replace(command, amount=_shortest(command.amount), expected_version=0)
-    text = msgspec.json.encode((type(command).__name__, meaning), order="deterministic")
+    text = msgspec.json.encode((_NAMES[type(command)], meaning), order="deterministic")
     return hashlib.sha256(text).digest()
 
 

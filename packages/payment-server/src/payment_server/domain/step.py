@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from payment_server.domain.commands import ProcessPayment
+from payment_server.domain.commands import ChangePayment
 from payment_server.domain.errors import (
     AmountTooLarge,
     IllegalStep,
@@ -81,7 +81,7 @@ class Step(Change, frozen=True):
 
 def begin(
     payment: Payment,
-    wish: ProcessPayment,
+    wish: ChangePayment,
     *,
     operation_id: str,
     idempotency_key: str | None,
@@ -170,7 +170,7 @@ def reverse(payment: Payment, refund: Refund, verdict: Verdict, now: datetime) -
 # returns it with its own.
 
 
-def _capture(payment: Payment, wish: ProcessPayment, asked: Operation) -> Step:
+def _capture(payment: Payment, wish: ChangePayment, asked: Operation) -> Step:
     if wish.payment_method:
         raise _misplaced("payment_method", "the payment is authorized with its own already")
     left = payment.capturable_minor
@@ -211,7 +211,7 @@ def _end(payment: Payment, asked: Operation) -> Step:
     return Step(replace(payment, decline=None), EventType.CANCELED, operation)
 
 
-def _refund(payment: Payment, wish: ProcessPayment, asked: Operation) -> Step:
+def _refund(payment: Payment, wish: ChangePayment, asked: Operation) -> Step:
     left = payment.refundable_minor
     if not left:
         raise _illegal(payment, "REFUND_IN_PROGRESS")
@@ -234,7 +234,7 @@ def _complete(payment: Payment, asked: Operation) -> Step:
     return Step(payment, EventType.AUTHORIZATION_STARTED, operation)
 
 
-def _attempt(payment: Payment, wish: ProcessPayment, asked: Operation) -> Step:
+def _attempt(payment: Payment, wish: ChangePayment, asked: Operation) -> Step:
     if payment.attempts >= ATTEMPTS_LIMIT:
         raise _illegal(payment, "ATTEMPTS_EXHAUSTED")
     method = wish.payment_method or payment.payment_method
@@ -338,7 +338,7 @@ def _changed(before: Payment, moved: Payment, event: EventType, now: datetime) -
     return Change(after, event)
 
 
-def _judged_as(payment: Payment, wish: ProcessPayment) -> Action:
+def _judged_as(payment: Payment, wish: ChangePayment) -> Action:
     """ProcessPayment's capture of what nobody has authorized is an attempt that captures."""
     is_attempt = wish.action is Action.CAPTURE and not wish.strict and not payment.held_minor
     return Action.PROCESS if is_attempt else wish.action
@@ -348,7 +348,7 @@ def _what_is_under_way(payment: Payment) -> str:
     return "CAPTURE_IN_PROGRESS" if payment.capture_pending_minor else "CANCEL_IN_PROGRESS"
 
 
-def _part(payment: Payment, wish: ProcessPayment, left: int, reason: str) -> int:
+def _part(payment: Payment, wish: ChangePayment, left: int, reason: str) -> int:
     if not wish.amount:
         return left
     try:
