@@ -60,7 +60,6 @@ _REFUSED: Final = (  # the server answered that it will not, now
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
     asyncpg.ReadOnlySQLTransactionError,
 )
 
@@ -240,6 +239,8 @@ def _meaning_of(error: asyncpg.PostgresError) -> Exception:
             return TransactionAborted()
         case asyncpg.DiskFullError():
             return StorageFull("the database has no room left")
+        case asyncpg.QueryCanceledError():
+            return DatabaseUnavailable("a statement took longer than the database allows")
         case _ if isinstance(error, _REFUSED):
             return DatabaseUnavailable("the database refused the call")
         case _:
