@@ -148,7 +148,7 @@ async def tests(package: str, pytest_arguments: list[str], folder: Path, scale: 
     ran = await command(
         f"tests of {package}",
         ENVIRONMENTS / package / "bin/python",
-        *("-m", "pytest", "-n", "auto", f"--junitxml={report_file}"),
+        *("-m", "pytest", "-n", "auto", "--dist=loadgroup", f"--junitxml={report_file}"),
         f"packages/{package}",
         *pytest_arguments,
         PAYMENT_SERVER_COMMAND=str(SERVER_COMMAND),

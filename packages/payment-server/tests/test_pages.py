@@ -19,6 +19,8 @@ from service_under_test import Servers
 
 from payment_server.api import pages
 
+pytestmark = pytest.mark.xdist_group("browser")  # one Chromium is enough
+
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_ARGUMENTS = (
     "--headless",

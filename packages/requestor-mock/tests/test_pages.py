@@ -23,6 +23,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, 
 from requestor_mock import pages
 from requestor_mock.graphql_execution import SCHEMA
 
+pytestmark = pytest.mark.xdist_group("browser")  # one Chromium is enough
+
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_ARGUMENTS = (
     "--headless",
