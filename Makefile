@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone prints them; the help is made from the ## comments.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-long lifecycle protos build up down logs check-stack clean test-container fmt
+.PHONY: help dev test test-long bench bench-quick lifecycle protos build up down logs check-stack clean test-container fmt
 
 PYTHON ?= python3
 # uv from PATH, or a private one: a machine with CPython and its venv module needs nothing else.
@@ -21,6 +21,16 @@ test: | $(UV) ## Every check and every test; pytest takes ARGS, as in make test 
 
 test-long: | $(UV) ## The random and the violent tests again, and longer
 	@$(UV) run --script scripts/run_tests.py --long $(ARGS)
+
+bench: .envs/bench ## How fast it is, against what else this machine can do: a quarter of an hour
+	@.envs/bench/bin/python -m scripts.bench
+
+bench-quick: .envs/bench ## The same in a minute: whether it works, and roughly how fast
+	@.envs/bench/bin/python -m scripts.bench --quick
+
+.PHONY: .envs/bench
+.envs/bench: | $(UV)
+	@UV_PROJECT_ENVIRONMENT=$@ $(UV) sync --quiet --frozen --all-packages --all-extras --group bench
 
 lifecycle: | $(UV) ## Draw the life of a payment into payment-server's README, from its tables
 	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --quiet --frozen --inexact --all-packages
