@@ -28,7 +28,7 @@ from processor_outside import ProcessorOutside
 from payment_server import app
 from payment_server.domain.operation import Operation, Verdict
 from payment_server.settings import read_settings
-from payment_server.store.database import Database
+from payment_server.store.database import Database, Statement
 
 PROCESSOR_LIMIT_MS = 1_000
 """A lease is twice as long. Short, since tests wait for leases to end; long enough for all calls
@@ -96,15 +96,21 @@ def killable(switch: Switch) -> type[Database]:
     """A Database that stops before a phase's statement is sent, and once it has been committed."""
 
     class KillableDatabase(Database):
-        async def write(
-            self, sql: str, *arguments: object, repeatable: bool, finishes: bool = False
-        ) -> list[asyncpg.Record]:
-            key = next((each for each in arguments if is_key(each)), None)
-            before, after = places_of(sql)
+        async def gather(
+            self,
+            statement: Statement,
+            *row: object,
+            subject: str = "",
+            repeatable: bool = True,
+        ) -> asyncpg.Record | None:
+            if not statement.writes:
+                return await super().gather(statement, *row, subject=subject)
+            key = next((each for each in row if is_key(each)), None)
+            before, after = places_of(statement.sql)
             await switch.reached(before, key)
-            rows = await super().write(sql, *arguments, repeatable=repeatable, finishes=finishes)
+            answer = await super().gather(statement, *row, subject=subject, repeatable=repeatable)
             await switch.reached(after, key)
-            return rows
+            return answer
 
     return KillableDatabase
 

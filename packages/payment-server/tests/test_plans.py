@@ -4,16 +4,21 @@ import re
 from collections.abc import AsyncIterator
 from typing import Final
 
-import asyncpg
 import pytest
 from databases import copy_of
 
-from payment_server.store import changes, events, payments
-from payment_server.store.database import Connection
+from payment_server.store import changes, database, events, payments
+from payment_server.store.database import Connection, Statement, connect
 
 ROWS: Final = 100_000
 RUNS: Final = 7
 """Five times a prepared statement is planned for its arguments, then perhaps once for all."""
+
+WHOLE_TABLE: Final = re.compile(
+    r"Seq Scan on (?!schema_identity)|Hash (Left )?Join|Merge (Left )?Join"
+    r"|Index (Only )?Scan using \w+ on \w+.*\n(?!.*(Index Cond|Filter):)"
+)
+"""Or its whole index."""
 
 # Each payment has one of everything. A hundredth may lapse, a thousandth of the operations is due,
 # and as many answers are old enough to be forgotten.
@@ -57,8 +62,6 @@ MERCHANT: Final = "'default'"
 
 # The statement, and its arguments as SQL.
 STATEMENTS: Final = {
-    "a payment": (payments._GET, MERCHANT, MIDDLE),
-    "a payment, its key and operation": (payments._FIND, MERCHANT, MIDDLE, "'key 7'", LOW),
     "the first page": (payments._LIST_ALL, MERCHANT, HIGH, LOW, "NULL", "NULL", "51", "5000"),
     "a later page": (payments._LIST_ALL, MERCHANT, MIDDLE, LOW, "NULL", "NULL", "51", "5000"),
     "a page of a status": (
@@ -74,7 +77,6 @@ STATEMENTS: Final = {
     "a page of a customer": (
         *(payments._LIST_OF_CUSTOMER, MERCHANT, HIGH, LOW, "NULL", "NULL", "51", "5000", "'c7'"),
     ),
-    "a refund": (payments._GET_REFUND, MERCHANT, MIDDLE),
     "refunds of a payment": (payments._LIST_REFUNDS, MERCHANT, MIDDLE, HIGH, "51"),
     "answers to forget": (payments._PRUNE, "604800", "1000"),
     "operations to look up": (changes._CLAIM, "10", "20"),
@@ -98,26 +100,56 @@ STATEMENTS: Final = {
 }
 
 
+GATHERED: Final = {
+    f"{module.__name__.rpartition('.')[2]}{name}": value
+    for module in (payments, changes)
+    for name, value in vars(module).items()
+    if isinstance(value, Statement)
+}
+BATCHES: Final = (1, 128)
+
+
 @pytest.fixture(scope="module")
 async def filled(superuser_url: str, template: str) -> AsyncIterator[Connection]:
     async with copy_of(superuser_url, template) as url:
-        connection = await asyncpg.connect(url)
+        connection = await connect(url, **database._PLANNING)
+        await connection.execute("SET statement_timeout = 0")
         await connection.execute(FILL)
         yield connection
         await connection.close()
 
 
+async def whole_tables(connection: Connection, statement: str, arguments: str) -> list[str]:
+    """The plans that read a whole table, of a statement that is run again and again."""
+    await connection.execute(f"PREPARE planned AS {statement}")
+    plans = [await connection.fetch(f"EXPLAIN EXECUTE planned ({arguments})") for _ in range(RUNS)]
+    await connection.execute("DEALLOCATE planned")
+    told = ["\n".join(row[0] for row in plan) for plan in plans]
+    return [each for each in told if WHOLE_TABLE.search(each)]
+
+
 async def test_no_statement_reads_a_whole_table(filled: Connection) -> None:
-    scans = {}
     for name, (statement, *arguments) in STATEMENTS.items():
-        await filled.execute(f"PREPARE planned AS {statement}")
-        for _ in range(RUNS):
-            rows = await filled.fetch(f"EXPLAIN EXECUTE planned ({', '.join(arguments)})")
-            plan = "\n".join(row[0] for row in rows)
-            if re.search(r"Seq Scan on (?!schema_identity)", plan):
-                scans[name] = plan
-        await filled.execute("DEALLOCATE planned")
-    assert scans == {}
+        assert await whole_tables(filled, statement, ", ".join(arguments)) == [], name
+
+
+@pytest.mark.parametrize("rows", BATCHES)
+@pytest.mark.parametrize("name", GATHERED)
+async def test_a_gathered_statement_looks_rows_up(filled: Connection, name: str, rows: int) -> None:
+    assert await whole_tables(filled, *nothing_for(GATHERED[name], rows)) == []
+
+
+@pytest.mark.parametrize("name", GATHERED)
+async def test_a_plan_of_an_empty_table_does_for_a_large_one(database_url: str, name: str) -> None:
+    connection = await connect(database_url, **database._PLANNING)
+    assert await whole_tables(connection, *nothing_for(GATHERED[name], 8)) == []
+    await connection.close()
+
+
+def nothing_for(statement: Statement, rows: int) -> tuple[str, str]:
+    """The statement and its arguments as SQL: a plan only depends on how many rows there are."""
+    types = re.findall(r"\$\d+::(\w+)\[\]", statement.sql)
+    return statement.sql, ", ".join(f"array_fill(NULL::{each}, '{{{rows}}}')" for each in types)
 
 
 async def test_every_statement_that_reads_many_rows_is_looked_at() -> None:

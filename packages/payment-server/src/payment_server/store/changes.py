@@ -13,7 +13,7 @@ from payment_server.domain.ledger import transfers_between
 from payment_server.domain.operation import Operation, OperationKind, Refund, Verdict, refund_of
 from payment_server.domain.payment import Payment
 from payment_server.domain.step import Change, Step
-from payment_server.store.database import Database, UniqueViolation
+from payment_server.store.database import Database, Statement, UniqueViolation
 from payment_server.store.rows import (
     CHANGING,
     EVENT,
@@ -24,6 +24,7 @@ from payment_server.store.rows import (
     REFUND,
     Key,
     as_json,
+    brought,
     changing_row,
     columns_of,
     event_row,
@@ -32,53 +33,82 @@ from payment_server.store.rows import (
     operation_row,
     payment_of,
     refund_row,
-    slots,
+    typed,
 )
 
+_CHANGE_ROW: Final = (
+    *typed("was", "merchant_id, payment_id, version"),
+    *typed("new", CHANGING),
+    *typed("event", EVENT),
+    *(("debits", "text"), ("credits", "text"), ("amounts", "text"), ("moved_currency", "text")),
+)
+"""What every change brings. Transfers are as many as they are: their parts are parted by spaces."""
 
-def _changed(beside: str = "") -> str:
+
+def _change(*columns: tuple[str, str], beside: str = "", finishes: bool = False) -> Statement:
     """The statement of a change; `beside` are further parts that hang on it."""
-    return f"""
-WITH changed AS (
-  UPDATE payments SET ({CHANGING}) = ROW({slots(4, CHANGING)})
-  WHERE merchant_id = $1 AND payment_id = $2 AND version = $3
-  RETURNING merchant_id, payment_id, version, status, customer_id, updated_at
+    return Statement(
+        (*_CHANGE_ROW, *columns),
+        f""", changed AS (
+  UPDATE payments SET ({CHANGING}) = ROW({brought("new", CHANGING)}) FROM wish
+  WHERE payments.merchant_id = was_merchant_id AND payments.payment_id = was_payment_id
+    AND payments.version = was_version
+  RETURNING payments.merchant_id, payments.payment_id, payments.version, payments.status,
+    payments.customer_id, payments.updated_at, wish.*
 ), event AS (
-  INSERT INTO events ({OF_CHANGE}, {EVENT}) SELECT changed.*, {slots(19, EVENT)} FROM changed
+  INSERT INTO events ({OF_CHANGE}, {EVENT})
+  SELECT merchant_id, payment_id, version, status, customer_id, updated_at,
+    {brought("event", EVENT)} FROM changed
 ), transfer AS (
   INSERT INTO transfers
     (merchant_id, payment_id, version, leg, debit_account, credit_account, amount_minor, currency)
-  SELECT merchant_id, payment_id, version, leg, debit, credit, amount, $26
-  FROM changed, unnest($23::text[], $24::text[], $25::bigint[])
+  SELECT merchant_id, payment_id, version, leg, debit, credit, amount::bigint, moved_currency
+  FROM changed, unnest(
+    string_to_array(debits, ' '), string_to_array(credits, ' '), string_to_array(amounts, ' '))
     WITH ORDINALITY AS moved (debit, credit, amount, leg)
 ){beside}
-SELECT true FROM changed
-"""
+SELECT nr FROM changed
+""",
+        writes=True,
+        finishes=finishes,
+    )
 
 
 def _change_row(was: Payment, change: Change) -> Sequence[object]:
-    """$1 to $26, which every change has."""
     moved = transfers_between(was, change.payment)
     return (
         *(was.merchant_id, was.payment_id, was.version),
         *changing_row(change.payment),
         *event_row(was, change.payment, change.event),
-        [each.debit for each in moved],
-        [each.credit for each in moved],
-        [each.amount_minor for each in moved],
+        " ".join(each.debit for each in moved),
+        " ".join(each.credit for each in moved),
+        " ".join(str(each.amount_minor) for each in moved),
         was.currency,
     )
 
 
-_BEGIN: Final = _changed(f""", operation AS (
+def _subject(was: Payment) -> str:
+    """Changes of one payment go one after the other."""
+    return f"{was.merchant_id} {was.payment_id}"
+
+
+_BEGIN: Final = _change(
+    *typed("new_operation", OPERATION),
+    ("lease_seconds", "float8"),
+    *typed("new_refund", REFUND),
+    *typed("new_key", KEY),
+    beside=f""", operation AS (
   INSERT INTO operations ({OPERATION}, lease_until)
-  SELECT {slots(27, OPERATION)}, now() + make_interval(secs => $42) FROM changed
+  SELECT {brought("new_operation", OPERATION)}, now() + make_interval(secs => lease_seconds)
+  FROM changed
 ), refund AS (
-  INSERT INTO refunds ({REFUND}) SELECT {slots(43, REFUND)} FROM changed WHERE $44::uuid IS NOT NULL
+  INSERT INTO refunds ({REFUND})
+  SELECT {brought("new_refund", REFUND)} FROM changed WHERE new_refund_refund_id IS NOT NULL
 ), key AS (
   INSERT INTO idempotency ({KEY})
-  SELECT {slots(54, KEY)} FROM changed WHERE $55::text IS NOT NULL
-)""")
+  SELECT {brought("new_key", KEY)} FROM changed WHERE new_key_idempotency_key IS NOT NULL
+)""",
+)
 
 _NO_REFUND: Final = (None,) * len(REFUND.split(","))
 
@@ -95,34 +125,42 @@ async def begin(
     is_refund = operation.kind is OperationKind.REFUND
     is_settled = operation.settled_at is not None
     answer = Answer(step.payment, operation) if is_settled else None
-    bound = key_row(was.merchant_id, key, answer, was.payment_id, operation)
     try:
-        rows = await database.write(
+        begun = await database.gather(
             _BEGIN,
             *_change_row(was, step),
             *operation_row(operation),
             None if is_settled else lease_seconds,
             *(refund_row(refund_of(was, operation)) if is_refund else _NO_REFUND),
-            *bound,
+            *key_row(was.merchant_id, key, answer, was.payment_id, operation),
+            subject=_subject(was),
             repeatable=key is not None,
         )
     except UniqueViolation:
         return False
-    return bool(rows)
+    return begun is not None
 
 
-_SETTLE: Final = _changed(""", operation AS (
-  UPDATE operations SET status = $28, decline = $29, settled_at = $30,
-    lease_until = now() + make_interval(secs => $31)
+_SETTLE: Final = _change(
+    *typed("outcome", "operation_id, status, decline, settled_at, idempotency_key, answer"),
+    ("recheck_seconds", "float8"),
+    beside=""", operation AS (
+  UPDATE operations SET status = outcome_status, decline = outcome_decline,
+    settled_at = outcome_settled_at, lease_until = now() + make_interval(secs => recheck_seconds)
   FROM changed
-  WHERE operations.merchant_id = $1 AND operation_id = $27
+  WHERE operations.merchant_id = was_merchant_id AND operation_id = outcome_operation_id
 ), refund AS (
-  UPDATE refunds SET status = $28, decline = $29, updated_at = $30 FROM changed
-  WHERE refunds.merchant_id = $1 AND refund_id = $27
+  UPDATE refunds SET status = outcome_status, decline = outcome_decline,
+    updated_at = outcome_settled_at
+  FROM changed
+  WHERE refunds.merchant_id = was_merchant_id AND refund_id = outcome_operation_id
 ), key AS (
-  UPDATE idempotency SET answer = $33 FROM changed
-  WHERE idempotency.merchant_id = $1 AND idempotency_key = $32
-)""")
+  UPDATE idempotency SET answer = outcome_answer FROM changed
+  WHERE idempotency.merchant_id = was_merchant_id
+    AND idempotency_key = outcome_idempotency_key
+)""",
+    finishes=True,
+)
 
 
 async def settle(
@@ -135,52 +173,56 @@ async def settle(
     what was settled; None for never.
     """
     operation = step.operation
-    rows = await database.write(
+    settled = await database.gather(
         _SETTLE,
         *_change_row(was, step),
         operation.operation_id,
         operation.status,
         as_json(operation.decline),
         operation.settled_at,
-        recheck_seconds,
         operation.idempotency_key,
         encode_answer(Answer(step.payment, operation)),
-        repeatable=True,
-        finishes=True,
+        recheck_seconds,
+        subject=_subject(was),
     )
-    return bool(rows)
+    return settled is not None
 
 
-_LAPSE: Final = _changed()
+_LAPSE: Final = _change()
 
 
 async def lapse(database: Database, was: Payment, change: Change) -> bool:
     """Stores what time did; False where the payment has another version by now."""
-    return bool(await database.write(_LAPSE, *_change_row(was, change), repeatable=True))
+    lapsed = await database.gather(_LAPSE, *_change_row(was, change), subject=_subject(was))
+    return lapsed is not None
 
 
-_REVERSE: Final = _changed(""", refund AS (
-  UPDATE refunds SET status = 'failed', decline = $28, updated_at = changed.updated_at FROM changed
-  WHERE refunds.merchant_id = $1 AND refund_id = $27
+_REVERSE: Final = _change(
+    *typed("reversed", "refund_id, decline"),
+    beside=""", refund AS (
+  UPDATE refunds SET status = 'failed', decline = reversed_decline, updated_at = changed.updated_at
+  FROM changed
+  WHERE refunds.merchant_id = was_merchant_id AND refund_id = reversed_refund_id
 ), operation AS (
   UPDATE operations SET lease_until = NULL FROM changed
-  WHERE operations.merchant_id = $1 AND operation_id = $27
-)""")
+  WHERE operations.merchant_id = was_merchant_id AND operation_id = reversed_refund_id
+)""",
+    finishes=True,
+)
 
 
 async def reverse(
     database: Database, was: Payment, change: Change, refund: Refund, verdict: Verdict
 ) -> bool:
     """Stores that a refund failed after all; False where the payment has another version by now."""
-    rows = await database.write(
+    taken_back = await database.gather(
         _REVERSE,
         *_change_row(was, change),
         refund.refund_id,
         as_json(verdict.decline),
-        repeatable=True,
-        finishes=True,
+        subject=_subject(was),
     )
-    return bool(rows)
+    return taken_back is not None
 
 
 _CLAIM: Final = f"""

@@ -8,7 +8,8 @@ limit: a frozen server does not honour the driver's own time-outs.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import asyncpg
@@ -20,6 +21,7 @@ from payment_server.domain.errors import (
     StorageFull,
     TransactionAborted,
 )
+from payment_server.store.gathering import Gathered
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,12 @@ _SESSION: Final = {
     "tcp_keepalives_idle": "60",  # keeps idle connections known to what stands in between
     "timezone": "UTC",
     "jit": "off",  # statements of microseconds; compiling one costs a thousand times as much
+}
+
+_PLANNING: Final = {  # everything goes by an index; a plan of when a table was small may not stay
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
 }
 
 _UNSAFE_WHEN_OFF: Final = ("fsync", "full_page_writes", "synchronous_commit")
@@ -81,8 +89,43 @@ class StatementFailed(Exception):
     """
 
 
+_FAULTS_OF_ROWS: Final = (UniqueViolation, StatementFailed, TransactionAborted)
+
+
 class UnsafeDatabase(Exception):
     """The server may lose what it has acknowledged; the message says which setting is to blame."""
+
+
+class Statement:
+    """A statement for as many rows at once as there are callers.
+
+    It has the rows in `wish`, by the names of its columns; each row of its result says with `nr`
+    whose answer it is, and no caller has two.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[tuple[str, str]],
+        body: str,
+        *,
+        writes: bool = False,
+        finishes: bool = False,
+    ) -> None:
+        """`columns` are names and types. `finishes`: it ends what was begun, so it may use the room
+        that is kept in reserve."""
+        arrays = ", ".join(f"${n}::{type_}[]" for n, (_, type_) in enumerate(columns, 1))
+        names = ", ".join(name for name, _ in columns)
+        self.sql = f"""
+WITH wish AS (
+  SELECT * FROM unnest({arrays}) WITH ORDINALITY AS wish ({names}, nr)
+){body}"""
+        self.writes = writes
+        self.finishes = finishes
+        self._long = [n for n, (_, type_) in enumerate(columns) if type_ in ("json", "jsonb")]
+
+    def size_bytes(self, row: tuple[Any, ...]) -> int:
+        """About how much of a request a row takes; what is not JSON is short."""
+        return sum(len(row[n] or "") for n in self._long)
 
 
 class Database:
@@ -99,6 +142,7 @@ class Database:
             self._free.put_nowait(None)
         self._open: set[Connection] = set()
         self._running: set[asyncio.Task[Any]] = set()
+        self._gathered: dict[Statement, Gathered[asyncpg.Record | None]] = {}
         self._closed = False
         self.writable = True
         """Whether there is room for writes; who watches the disk sets it."""
@@ -119,6 +163,35 @@ class Database:
         if not self.writable and not finishes:
             raise StorageFull("the database's disk is nearly full; reads go on")
         return await self._call(sql, arguments, OutcomeUnknown(repeatable=repeatable))
+
+    async def gather(
+        self, statement: Statement, *row: object, subject: str = "", repeatable: bool = True
+    ) -> asyncpg.Record | None:
+        """The answer to one row, whose statement goes together with those of other callers.
+
+        A write must have the effect of once when it runs twice. Rows of one `subject` never go
+        together. Raises what `read` and `write` raise; `repeatable` is about this row's caller.
+        """
+        if statement.writes and not statement.finishes and not self.writable:
+            raise StorageFull("the database's disk is nearly full; reads go on")
+        gathered = self._gathered.get(statement)
+        if gathered is None:
+            run = partial(self._run_gathered, statement)
+            gathered = self._gathered[statement] = Gathered(run, faults_of_rows=_FAULTS_OF_ROWS)
+        try:
+            return await gathered.answer(row, subject=subject, size_bytes=statement.size_bytes(row))
+        except OutcomeUnknown:
+            raise OutcomeUnknown(repeatable=repeatable) from None
+
+    async def _run_gathered(
+        self, statement: Statement, rows: Sequence[tuple[object, ...]]
+    ) -> list[asyncpg.Record | None]:
+        unknown = OutcomeUnknown(repeatable=True) if statement.writes else None
+        columns = tuple(zip(*rows, strict=True))
+        answers: list[asyncpg.Record | None] = [None] * len(rows)
+        for found in await self._call(statement.sql, columns, unknown):
+            answers[found["nr"] - 1] = found
+        return answers
 
     async def is_up(self) -> bool:
         """Whether the database answers."""
@@ -206,7 +279,7 @@ class Database:
     async def _connected(self, connection: Connection | None) -> Connection:
         if connection is None or connection.is_closed():
             self._drop(connection)
-            connection = await connect(self._url)
+            connection = await connect(self._url, **_PLANNING)
             self._open.add(connection)
         return connection
 
@@ -217,8 +290,8 @@ class Database:
             connection.terminate()
 
 
-async def connect(url: str) -> Connection:
-    """A connection with our limits set.
+async def connect(url: str, **further: str) -> Connection:
+    """A connection with our limits set, and `further` settings of the server.
 
     Raises what asyncpg and the network raise, and DatabaseUnavailable for a URL that the driver
     cannot use.
@@ -226,7 +299,7 @@ async def connect(url: str) -> Connection:
     try:
         # The driver's own limit does not cover every phase of connecting.
         async with asyncio.timeout(CONNECT_LIMIT_SECONDS):
-            return await asyncpg.connect(url, server_settings=_SESSION)
+            return await asyncpg.connect(url, server_settings=_SESSION | further)
     except ValueError as error:  # whose words may quote the URL
         kind = type(error).__name__
         raise DatabaseUnavailable(f"the driver cannot use the database's URL ({kind})") from None

@@ -8,7 +8,7 @@ from payment_server.domain.commands import ListPayments
 from payment_server.domain.idempotency import Answer
 from payment_server.domain.operation import Operation, Refund
 from payment_server.domain.payment import EventType, Payment
-from payment_server.store.database import Database
+from payment_server.store.database import Database, Statement
 from payment_server.store.rows import (
     EVENT,
     KEY,
@@ -20,6 +20,7 @@ from payment_server.store.rows import (
     Key,
     as_json,
     bound_key_of,
+    brought,
     event_row,
     key_row,
     operation_of,
@@ -27,7 +28,7 @@ from payment_server.store.rows import (
     payment_row,
     prefixed,
     refund_of_row,
-    slots,
+    typed,
 )
 
 
@@ -41,51 +42,66 @@ class Found(msgspec.Struct, frozen=True):
     """Whether the payment's time is up, by the database's clock."""
 
 
-# A conflict of payment_id is an earlier run of this very statement: ids are drawn for one request.
-def _recorded(source: str = "") -> str:
-    return f"""
-payment AS (
-  INSERT INTO payments ({PAYMENT}) SELECT {slots(1, PAYMENT)} {source}
+# The key's DO UPDATE changes nothing; it makes the statement return the row that is stored, even
+# one that another statement has committed meanwhile. First is who finds its own payment_id. A
+# conflict of payment_id is an earlier run of this very statement: ids are drawn for one request.
+_CREATE: Final = Statement(
+    (*typed("new", PAYMENT), *typed("event", EVENT), *typed("key", KEY)),
+    f""", key AS (
+  INSERT INTO idempotency ({KEY})
+  SELECT {brought("key", KEY)} FROM wish WHERE key_idempotency_key IS NOT NULL
+  ON CONFLICT (merchant_id, idempotency_key)
+    DO UPDATE SET idempotency_key = excluded.idempotency_key
+  RETURNING {KEY}
+), payment AS (
+  INSERT INTO payments ({PAYMENT})
+  SELECT {brought("new", PAYMENT)} FROM wish
+  WHERE key_idempotency_key IS NULL OR EXISTS (
+    SELECT FROM key WHERE key.merchant_id = new_merchant_id
+      AND key.idempotency_key = key_idempotency_key AND key.payment_id = new_payment_id)
   ON CONFLICT (merchant_id, payment_id) DO NOTHING
   RETURNING merchant_id, payment_id, version, status, customer_id, updated_at
 ), event AS (
-  INSERT INTO events ({OF_CHANGE}, {EVENT}) SELECT payment.*, {slots(27, EVENT)} FROM payment
-)"""
-
-
-_CREATE: Final = f"WITH {_recorded()} SELECT true"
-
-# The key's DO UPDATE changes nothing; it makes the statement return the row that is stored, even
-# one that another statement has committed meanwhile. First is who finds its own payment_id.
-_CREATE_ONCE: Final = f"""
-WITH key AS (
-  INSERT INTO idempotency ({KEY}) VALUES ({slots(31, KEY)})
-  ON CONFLICT (merchant_id, idempotency_key)
-    DO UPDATE SET idempotency_key = excluded.idempotency_key
-  RETURNING fingerprint, payment_id, operation_id, answer
-), {_recorded("FROM key WHERE key.payment_id = $2")}
-SELECT fingerprint, payment_id, operation_id, answer FROM key
-"""
+  INSERT INTO events ({OF_CHANGE}, {EVENT})
+  SELECT payment.*, {brought("event", EVENT)} FROM payment
+  JOIN wish ON new_merchant_id = payment.merchant_id AND new_payment_id = payment.payment_id
+)
+SELECT nr, fingerprint, payment_id, operation_id,
+  CASE WHEN payment_id <> new_payment_id THEN answer END AS answer
+FROM wish
+JOIN key ON key.merchant_id = new_merchant_id AND key.idempotency_key = key_idempotency_key
+""",
+    writes=True,
+)
 
 
 async def create(database: Database, payment: Payment, key: Key | None) -> BoundKey | None:
-    """Records a payment. With a key: returns what the key is bound to, now or from before."""
-    row = (*payment_row(payment), *event_row(None, payment, EventType.CREATED))
-    if key is None:
-        await database.write(_CREATE, *row, repeatable=False)
-        return None
-    bound = key_row(payment.merchant_id, key, Answer(payment), payment.payment_id, None)
-    rows = await database.write(_CREATE_ONCE, *row, *bound, repeatable=True)
-    return bound_key_of(rows[0])
+    """Records a payment. With a key: returns what the key is bound to, now or from before, and
+    its answer if that is another payment's."""
+    stored = await database.gather(
+        _CREATE,
+        *payment_row(payment),
+        *event_row(None, payment, EventType.CREATED),
+        *key_row(payment.merchant_id, key, Answer(payment), payment.payment_id, None),
+        subject=f"{payment.merchant_id} {key.text}" if key else "",
+        repeatable=key is not None,
+    )
+    return bound_key_of(stored) if stored else None
 
 
-_GET: Final = f"SELECT {PAYMENT} FROM payments WHERE merchant_id = $1 AND payment_id = $2"
+_GET: Final = Statement(
+    typed("asked", "merchant_id, payment_id"),
+    f"""
+SELECT nr, {PAYMENT} FROM wish
+JOIN payments ON merchant_id = asked_merchant_id AND payment_id = asked_payment_id
+""",
+)
 
 
 async def get(database: Database, merchant_id: str, payment_id: str) -> Payment | None:
     """One payment as it is now."""
-    rows = await database.read(_GET, merchant_id, payment_id)
-    return payment_of(rows[0]) if rows else None
+    row = await database.gather(_GET, merchant_id, payment_id)
+    return payment_of(row) if row else None
 
 
 SCAN_ROWS: Final = 5_000
@@ -144,15 +160,21 @@ async def list_page(
     )
 
 
-_FIND: Final = f"""
-SELECT {prefixed("p", PAYMENT)}, {prefixed("k", KEY)}, {prefixed("o", OPERATION)},
+_FIND: Final = Statement(
+    typed("asked", "merchant_id, payment_id, idempotency_key, operation_id"),
+    f"""
+SELECT nr, {prefixed("p", PAYMENT)}, {prefixed("k", KEY)}, {prefixed("o", OPERATION)},
   coalesce(p.lapses_at <= now(), false) AS is_over
-FROM (SELECT 1) AS always
-LEFT JOIN payments AS p ON p.merchant_id = $1 AND p.payment_id = $2
-LEFT JOIN idempotency AS k ON k.merchant_id = $1 AND k.idempotency_key = $3
+FROM wish
+LEFT JOIN payments AS p
+  ON p.merchant_id = asked_merchant_id AND p.payment_id = asked_payment_id
+LEFT JOIN idempotency AS k
+  ON k.merchant_id = asked_merchant_id AND k.idempotency_key = asked_idempotency_key
 LEFT JOIN operations AS o
-  ON o.merchant_id = $1 AND o.operation_id = coalesce(k.operation_id, $4)
-"""
+  ON o.merchant_id = asked_merchant_id
+    AND o.operation_id = coalesce(k.operation_id, asked_operation_id)
+""",
+)
 
 
 async def find(
@@ -164,8 +186,9 @@ async def find(
     operation_id: str | None = None,
 ) -> Found:
     """A payment, the key, and the operation: the key's own, or else the one of that id."""
-    rows = await database.read(_FIND, merchant_id, payment_id, key, operation_id)
-    row = rows[0]
+    row = await database.gather(_FIND, merchant_id, payment_id, key, operation_id)
+    if row is None:
+        raise LookupError("every wish has a row")
     return Found(
         payment=payment_of(row, "p_") if row["p_payment_id"] else None,
         key=bound_key_of(row, "k_") if row["k_payment_id"] else None,
@@ -174,13 +197,19 @@ async def find(
     )
 
 
-_GET_REFUND: Final = f"SELECT {REFUND} FROM refunds WHERE merchant_id = $1 AND refund_id = $2"
+_GET_REFUND: Final = Statement(
+    typed("asked", "merchant_id, refund_id"),
+    f"""
+SELECT nr, {REFUND} FROM wish
+JOIN refunds ON merchant_id = asked_merchant_id AND refund_id = asked_refund_id
+""",
+)
 
 
 async def get_refund(database: Database, merchant_id: str, refund_id: str) -> Refund | None:
     """One refund as it is now."""
-    rows = await database.read(_GET_REFUND, merchant_id, refund_id)
-    return refund_of_row(rows[0]) if rows else None
+    row = await database.gather(_GET_REFUND, merchant_id, refund_id)
+    return refund_of_row(row) if row else None
 
 
 _LIST_REFUNDS: Final = f"""

@@ -57,6 +57,24 @@ KEY: Final = (
     " answer, created_at"
 )
 
+_NAMES_OF_TYPE: Final = {
+    "text": """
+        merchant_id customer_id payment_method capture_method description currency status kind
+        idempotency_key words reason type status_before""",
+    "uuid": "payment_id operation_id completes refund_id event_id",
+    "jsonb": "metadata decline next_action",
+    "json": "snapshot answer",
+    "smallint": "exponent attempts fingerprint_version",
+    "bigint": """
+        amount_minor authorized_minor captured_minor capture_pending_minor voided_minor
+        void_pending_minor refunded_minor refund_pending_minor released_minor version""",
+    "timestamptz": "created_at updated_at settled_at expires_at lapses_at",
+    "boolean": "captures",
+    "bytea": "fingerprint",
+}
+_TYPES: Final = {name: each for each, names in _NAMES_OF_TYPE.items() for name in names.split()}
+"""A name has the same type in every table."""
+
 
 class Key(msgspec.Struct, frozen=True):
     """A key as a request brings it."""
@@ -74,17 +92,26 @@ class BoundKey(msgspec.Struct, frozen=True):
     answer: Answer | None
 
 
-def slots(first: int, columns: str) -> str:
-    return ", ".join(f"${first + index}" for index in range(len(columns.split(","))))
+def typed(prefix: str, columns: str) -> Sequence[tuple[str, str]]:
+    """The columns of a table as those of a row that is brought, each with its type."""
+    return [(f"{prefix}_{name}", _TYPES[name]) for name in _names(columns)]
+
+
+def brought(prefix: str, columns: str) -> str:
+    """What a row brings for these columns."""
+    return ", ".join(f"{prefix}_{name}" for name in _names(columns))
 
 
 def columns_of(table: str, columns: str) -> str:
-    return ", ".join(f"{table}.{name.strip()}" for name in columns.split(","))
+    return ", ".join(f"{table}.{name}" for name in _names(columns))
 
 
 def prefixed(prefix: str, columns: str) -> str:
-    names = [name.strip() for name in columns.split(",")]
-    return ", ".join(f"{prefix}.{name} AS {prefix}_{name}" for name in names)
+    return ", ".join(f"{prefix}.{name} AS {prefix}_{name}" for name in _names(columns))
+
+
+def _names(columns: str) -> list[str]:
+    return [name.strip() for name in columns.split(",")]
 
 
 def changing_row(payment: Payment) -> Sequence[object]:
