@@ -10,9 +10,9 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from requestor_mock import pages
-from requestor_mock.bodies import parse_json, received
+from requestor_mock.bodies import check_content_type, parse_json, received
 from requestor_mock.caller import Caller, IdempotencyKeyHeader, replay_headers, request_id_of
-from requestor_mock.errors import Refused, facts_of, fields_invalid
+from requestor_mock.errors import facts_of, fields_invalid
 from requestor_mock.graphql_execution import (
     NOT_EXECUTABLE,
     SCHEMA,
@@ -40,8 +40,7 @@ async def answer_post(
 ) -> Response[dict[str, Any]]:
     """Executes a query or a mutation."""
     # Whatever a browser sends across sites without asking first is no application/json.
-    if request.content_type[0] != "application/json":
-        raise Refused("MALFORMED_REQUEST", "the Content-Type must be application/json")
+    check_content_type(request)
     asked = read_asked(parse_json(await received(request)))
     context = Context(caller, asked.operation_name, idempotency_key)
     return await _execute(context, asked, _QUERIES_AND_MUTATIONS)

@@ -32,6 +32,7 @@ async def serve_until_signal(
         log_config=None,
         access_log=False,  # addresses have what customers are called
         server_header=False,
+        proxy_headers=False,  # nobody asks for a caller's address
         ws="websockets-sansio",
         ws_max_size=LIMIT_BYTES,
         ws_ping_interval=PING_SECONDS,

@@ -1,12 +1,24 @@
 """What both doors show. One class per thing makes the JSON of REST, the types of GraphQL and the
 schemas of OpenAPI, so that a value has one name and one meaning everywhere."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from inspect import getdoc
-from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    TypeAlias,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-import msgspec
 import strawberry
 from litestar.params import KwargDefinition
 from strawberry.types import get_object_definition
@@ -43,6 +55,39 @@ def told(description: str) -> KwargDefinition:
     return KwargDefinition(description=description)
 
 
+_Way: TypeAlias = Callable[[Any], Any]
+"""How a field is made of what payment-client has under its name."""
+
+_WAYS: Final[dict[type, Mapping[str, _Way]]] = {}
+"""Every field of every shape, worked out once: answers are made all the time."""
+
+
+def _way(hint: Any) -> _Way:
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    nested = next((kind for kind in kinds if kind in _WAYS), None)
+    if nested is not None:
+        return lambda value: None if value is None else shown(value, nested)
+    if str in kinds:
+        return _text
+    return get_origin(hint) or _as_it_is  # dict and list copy what payment-client has frozen
+
+
+def _text(value: object) -> object:
+    """Money with all its digits; times as the payment service writes them: to the millisecond,
+    with Z."""
+    match value:
+        case Decimal():
+            return str(value)
+        case datetime():
+            return value.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+        case _:
+            return value
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
 @dataclass_transform()
 def _shape(cls: type[_Shape]) -> type[_Shape]:
     """A GraphQL type that takes its words from the docstring and the fields' annotations."""
@@ -50,6 +95,7 @@ def _shape(cls: type[_Shape]) -> type[_Shape]:
     hints = get_type_hints(made, include_extras=True)
     for field in get_object_definition(made, strict=True).fields:
         field.description = hints[field.python_name].__metadata__[0].description
+    _WAYS[made] = {name: _way(hint.__origin__) for name, hint in hints.items()}
     return made
 
 
@@ -187,23 +233,11 @@ class Event:
 def shown(value: object, shape: type[_Shape], **more: object) -> _Shape:
     """`value`, a thing of payment-client, in its shape: with what is said `more`, and without what
     the shape has not."""
-    plain: Any = msgspec.to_builtins(
-        value,
-        builtin_types=(datetime,),
-        enc_hook=dict,  # its metadata is a Mapping, not a dict
-    )
-    return msgspec.convert(_with_times_told({**plain, **more}), shape)
-
-
-def _with_times_told(plain: Any) -> Any:
-    """Times as the payment service writes them: to the millisecond, with Z."""
-    match plain:
-        case datetime():
-            return plain.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
-        case dict():
-            return {name: _with_times_told(each) for name, each in plain.items()}
-        case _:
-            return plain
+    fields = {
+        name: way(more[name] if name in more else getattr(value, name))
+        for name, way in _WAYS[shape].items()
+    }
+    return shape(**fields)
 
 
 def known(field: str, member: _Member) -> _Member:
