@@ -2,17 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import httpx
 import pytest
 from graphql import GraphQLObjectType, get_nullable_type, is_list_type
-from strawberry.extensions.validation_cache import _get_validate_cache
 
-from payment_client import AsyncPaymentClient
 from requestor_mock.bodies import LIMIT_BYTES
-from requestor_mock.caller import Caller
-from requestor_mock.graphql_execution import CACHED_DOCUMENTS, SCHEMA
+from requestor_mock.graphql_execution import SCHEMA
 from requestor_mock.graphql_limits import (
     MAX_ALIASES,
     MAX_DEPTH,
@@ -21,7 +17,6 @@ from requestor_mock.graphql_limits import (
     MAX_TOKENS,
     PAGE_SIZES,
 )
-from requestor_mock.graphql_types import Context
 
 Ask = Callable[..., httpx.Response]
 PATIENCE_SECONDS = 5
@@ -208,18 +203,3 @@ def test_introspection_in_circles_is_refused(ask: Ask) -> None:
     circle = "{ type { fields " * 5
     document = f"{{ __schema {{ types {{ fields {circle} {{ name }} {'}}' * 5} }} }} }}"
     assert messages(ask(document)) == ["Maximum introspection depth exceeded"]
-
-
-async def test_a_known_document_is_not_validated_again() -> None:
-    cache: Any = _get_validate_cache(CACHED_DOCUMENTS)
-    document = "query KnownDocument { __typename }"
-    context = Context(Caller(AsyncPaymentClient(), "r-1", {}), None)
-    await SCHEMA.execute(document, context_value=context)
-    hits = cache.cache_info().hits
-    await SCHEMA.execute(document, context_value=context)
-    assert cache.cache_info().hits == hits + 1
-
-
-def test_the_cache_of_documents_is_bounded() -> None:
-    cache: Any = _get_validate_cache(CACHED_DOCUMENTS)
-    assert cache.cache_info().maxsize == CACHED_DOCUMENTS

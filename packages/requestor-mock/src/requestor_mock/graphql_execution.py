@@ -7,7 +7,6 @@ from typing import Any, Final
 import msgspec
 import strawberry
 from graphql import (
-    DocumentNode,
     GraphQLError,
     GraphQLSyntaxError,
     OperationDefinitionNode,
@@ -16,50 +15,50 @@ from graphql import (
     parse,
 )
 from strawberry.exceptions import MissingQueryError
-from strawberry.extensions import (
-    AddValidationRules,
-    MaxTokensLimiter,
-    ParserCache,
-    SchemaExtension,
-    ValidationCache,
-)
+from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext
 
 from payment_client import FieldViolation
 from requestor_mock.errors import Facts, Refused, extensions, facts_of, fields_invalid
-from requestor_mock.graphql_inputs import values_of, wrong_arguments
-from requestor_mock.graphql_limits import MAX_TOKENS, Measure, WithinLimits, excess_of_lists
+from requestor_mock.graphql_documents import Documents
+from requestor_mock.graphql_inputs import wrong_arguments
+from requestor_mock.graphql_limits import MAX_TOKENS, excess_of_lists
 from requestor_mock.graphql_mutations import Mutation
 from requestor_mock.graphql_schema import Query, Subscription
 from requestor_mock.graphql_types import CONFIG, Context
-
-CACHED_DOCUMENTS: Final = 128  # a program sends a handful; at this many a cache stays below 10 MB
 
 NOT_EXECUTABLE: Final = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
 """What the library raises for a document without an operation that this door takes."""
 
 
-class _OneMeaning(SchemaExtension):
-    """Refuses what could mean several things (a document of several operations without a choice,
-    an Idempotency-Key header for several mutations), and lists that multiply beyond the limits."""
+class _Within(SchemaExtension):
+    """Takes documents from those that are known; refuses what could mean several things (a document
+    of several operations without a choice, an Idempotency-Key header for several mutations), and
+    lists that multiply beyond the limits. One extension, as each costs at every request."""
+
+    def on_parse(self) -> Iterator[None]:
+        query = self.execution_context.query
+        assert query is not None  # noqa: S101 - a document without text was refused
+        self._document = DOCUMENTS.read(query)
+        self.execution_context.graphql_document = self._document.node
+        yield
+
+    def on_validate(self) -> Iterator[None]:
+        self.execution_context.pre_execution_errors = self._document.errors
+        yield
 
     def on_execute(self) -> Iterator[None]:
         context: Context = self.execution_context.context
-        document = self.execution_context.graphql_document
-        assert document is not None  # noqa: S101 - it was parsed and validated
-        operation = get_operation_ast(document, context.operation_name)
+        operation = get_operation_ast(self._document.node, context.operation_name)
         if operation is None:
             raise Refused("MALFORMED_REQUEST", "the document has several operations: choose one")
-        self._judge(context, document, operation)
+        self._judge(context, operation)
         yield
 
-    def _judge(
-        self, context: Context, document: DocumentNode, operation: OperationDefinitionNode
-    ) -> None:
+    def _judge(self, context: Context, operation: OperationDefinitionNode) -> None:
         # Here and not in validation, as the sizes of lists are values of variables.
-        values = values_of(document, self.execution_context.variables or {})
-        size = Measure(document, values).size_of(operation.selection_set)
+        size = self._document.size_of(operation, self.execution_context.variables or {})
         if excess := excess_of_lists(size):
             raise Refused("MALFORMED_REQUEST", excess)
         if operation.operation.value == "mutation":
@@ -81,14 +80,10 @@ SCHEMA: Final = _Schema(
     mutation=Mutation,
     subscription=Subscription,
     config=CONFIG,
-    extensions=[
-        lambda: AddValidationRules([WithinLimits]),
-        lambda: MaxTokensLimiter(max_token_count=MAX_TOKENS),
-        lambda: ParserCache(maxsize=CACHED_DOCUMENTS),
-        lambda: ValidationCache(maxsize=CACHED_DOCUMENTS),
-        _OneMeaning,
-    ],
+    extensions=[_Within],
 )
+
+DOCUMENTS: Final = Documents(SCHEMA._schema)  # noqa: SLF001 - the one way to graphql-core's schema
 
 
 class Asked(msgspec.Struct, frozen=True, rename={"operation_name": "operationName"}):
