@@ -61,7 +61,7 @@ class Gathered(Generic[Answer]):
         at once; empty is no subject. Raises Overloaded, and what the statement raises."""
         if self._waiting >= WAITING_LIMIT:
             raise Overloaded(f"{WAITING_LIMIT} calls wait for the database")
-        call = _Call[Answer](row, subject, size_bytes)
+        call: _Call[Answer] = _Call(row, subject, size_bytes)
         self._waiting += 1
         if not subject:
             self._ready.append(call)
