@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone prints them; the help is made from the ## comments.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-long bench bench-quick lifecycle protos build up down logs check-stack clean test-container fmt
+.PHONY: help dev test test-long bench bench-quick bench-growth lifecycle protos build up down logs check-stack clean test-container fmt
 
 PYTHON ?= python3
 # uv from PATH, or a private one: a machine with CPython and its venv module needs nothing else.
@@ -27,6 +27,9 @@ bench: .envs/bench ## How fast it is, against what else this machine can do: a q
 
 bench-quick: .envs/bench ## The same in a minute: whether it works, and roughly how fast
 	@.envs/bench/bin/python -m scripts.bench --quick
+
+bench-growth: .envs/bench ## What five million payments and a million calls change: half an hour, 15 GB
+	@.envs/bench/bin/python -m scripts.bench.growth
 
 .PHONY: .envs/bench
 .envs/bench: | $(UV)

@@ -5,24 +5,16 @@ Exit code 1 when any answer was wrong, or when a payment that was acknowledged i
 
 import argparse
 import asyncio
-import importlib.util
-import shutil
 import sys
 import time
 from contextlib import chdir
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from scripts.bench import postgres as database
 from scripts.bench import report, services
 from scripts.bench.contest import Contest, Count, Generator, Result, runs
-from scripts.bench.figures import TRANSPORTS, Spread, figures
-
-ROOT: Final = Path(__file__).resolve().parents[2]
-FOLDER: Final = ROOT / "build/bench"
-"""Beside the sources, so that it is on a disk: in memory, where temporary files often are, fsync
-would cost nothing."""
+from scripts.bench.figures import Spread, figures
 
 
 @dataclass(frozen=True)
@@ -44,16 +36,13 @@ async def bench(size: Size, transports: tuple[str, ...]) -> int:
     repetitions: list[dict[str, Result]] = []
     starts: dict[str, list[float]] = {}
     total = Count()
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    async with database.running(FOLDER) as postgres, Generator.started() as generator:
+    async with database.running() as postgres, Generator.started() as generator:
         for number in range(size.repetitions):
-            async with services.serving(postgres, transports, FOLDER) as running:
+            async with services.serving(postgres, transports) as running:
                 contest = Contest(
                     postgres,
                     running,
                     generator,
-                    FOLDER,
                     warm_up_seconds=size.warm_up_seconds,
                     seconds=size.seconds,
                 )
@@ -99,6 +88,8 @@ def _tell(
         f"{machine}; {len(repetitions)} repetitions in {seconds:.0f} s.\n",
         *report.ratios(ratios),
         "",
+        *report.plot(repetitions),
+        "",
         *report.measurements(repetitions),
         "",
         report.starts(start_seconds),
@@ -112,7 +103,7 @@ def _tell(
             figures=ratios,
             start_seconds=start_seconds,
         ),
-        FOLDER / "bench.json",
+        database.FOLDER / "bench.json",
     )
 
 
@@ -120,10 +111,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short repetition")
     arguments = parser.parse_args()
-    has_native = importlib.util.find_spec("pygrpc_native") is not None
-    transports = TRANSPORTS if has_native else TRANSPORTS[1:]
-    with chdir(ROOT):
-        return asyncio.run(bench(QUICK if arguments.quick else FULL, transports))
+    with chdir(database.ROOT):
+        return asyncio.run(bench(QUICK if arguments.quick else FULL, services.transports()))
 
 
 if __name__ == "__main__":

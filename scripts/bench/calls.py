@@ -52,13 +52,14 @@ def grpc_headers(call: str) -> tuple[dict[str, str], list[dict[str, str]]]:
     ]
 
 
-def grpc_messages(call: str, ids: Sequence[bytes]) -> Iterator[bytes]:
+def grpc_messages(call: str, ids: Sequence[bytes], page_token: str) -> Iterator[bytes]:
     """Requests of one length. `process` ends when it has used every id once."""
     match call:
         case "get":
             return _filled(pb.GetPaymentRequest(payment_id=ID_SLOT), itertools.cycle(ids))
         case "list":
-            return itertools.repeat(pb.ListPaymentsRequest(page_size=50).SerializeToString())
+            wish = pb.ListPaymentsRequest(page_size=50, page_token=page_token)
+            return itertools.repeat(wish.SerializeToString())
         case "process":
             process = pb.ProcessPaymentRequest(payment_id=ID_SLOT, idempotency_key=KEY_SLOT)
             before, between, after = _around(process, ID_SLOT, KEY_SLOT)

@@ -9,15 +9,15 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from payment_server.store.embedded import DATABASE
 from scripts.bench.load import Job, Measured, Report
-from scripts.bench.postgres import CREATE_ONE, INSERT_ONE, PLAIN, SELECT_ONE, Postgres
+from scripts.bench.postgres import FOLDER, PLAIN, Postgres
 from scripts.bench.services import Services
+from scripts.bench.statements import CREATE_ONE, INSERT_ONE, SELECT_ONE
 
 LOAD_LIMIT_SECONDS: Final = 60.0  # over what the job is told to take
 IDS_LIMIT: Final = 60_000  # payments to read and to process: more than a run gets through
@@ -95,6 +95,7 @@ def runs(transports: tuple[str, ...]) -> Iterator[Run]:
         yield Run(contestant, "create", half_of=f"{contestant}: create, 64 in flight")
     for contestant in (*transports, "usual"):
         yield Run(contestant, "create", 1, 1)
+    yield Run(transports[0], "create", 8)
     yield Run("pgbench", "insert", 1, 1)
     behind = (transports[0],)
     yield Run("litestar", "echo", 64, 64)
@@ -110,7 +111,6 @@ class Contest:
         postgres: Postgres,
         services: Services,
         generator: "Generator",
-        folder: Path,
         *,
         warm_up_seconds: float,
         seconds: float,
@@ -118,7 +118,6 @@ class Contest:
         self._postgres = postgres
         self._services = services
         self._generator = generator
-        self._folder = folder
         self._warm_up_seconds = warm_up_seconds
         self._seconds = seconds
         self.count = Count()
@@ -158,7 +157,7 @@ class Contest:
         service = self._services[run.contestant]
         ids_file = None
         if run.call in ("get", "process"):
-            ids_file = self._folder / "ids"
+            ids_file = FOLDER / "ids"
             ids_file.write_text("\n".join(await self._postgres.created_ids(IDS_LIMIT)))
         beside = {name: self._services[name].pid for name in run.beside}
         return Job(

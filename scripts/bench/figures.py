@@ -8,11 +8,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
 from scripts.bench.contest import Result
+from scripts.bench.services import TRANSPORTS
 
 Repetition: TypeAlias = Mapping[str, Result]
 Read: TypeAlias = Callable[[Repetition], float]
@@ -49,16 +50,13 @@ class Figure(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A ratio of ours to something, with the bound for each transport; `{}` is the transport."""
+    """A ratio of ours to something else, with its bound on each of TRANSPORTS."""
 
     name: str
     above: Read
     below: Read
-    at_least: tuple[float | None, float | None] = (None, None)
-    at_most: tuple[float | None, float | None] = (None, None)
-
-
-TRANSPORTS: Final = ("native", "grpcio")
+    bounds: tuple[float | None, float | None]
+    is_ceiling: bool = False
 
 
 def throughput(name: str) -> Read:
@@ -91,74 +89,60 @@ def _figure(
     wanted: _Wanted, place: int, contestant: str, repetitions: Sequence[Repetition]
 ) -> Figure:
     ratios = [wanted.above(each) / (wanted.below(each) or math.nan) for each in repetitions]
+    bound = wanted.bounds[place]
     return Figure(
         name=wanted.name,
         contestant=contestant,
         spread=Spread.of(ratios),
-        at_least=wanted.at_least[place],
-        at_most=wanted.at_most[place],
+        at_least=None if wanted.is_ceiling else bound,
+        at_most=bound if wanted.is_ceiling else None,
     )
 
 
 def _of_transport(ours: str) -> Iterator[_Wanted]:
-    create, create_512 = f"{ours}: create, 64 in flight", f"{ours}: create, 512 in flight"
-    echo, usual = "echo: echo, 64 in flight", "usual: create, 64 in flight"
+    echo = "echo: echo, 64 in flight"
+    usual, usual_512 = (f"usual: create, {number} in flight" for number in (64, 512))
+    create, create_512, get, process = (
+        f"{ours}: {call} in flight"
+        for call in ("create, 64", "create, 512", "get, 64", "process, 64")
+    )
+    insert = "pgbench: insert, 64 in flight"
     both = ("server", "postgres")
-    yield _Wanted("create / echo", throughput(create), throughput(echo), (1.5, 0.55))
-    yield _Wanted(
-        "create / echo, server's CPU", cpu(create, "server"), cpu(echo, "server"),
-        at_most=(0.42, 1.5),
-    )  # fmt: skip
-    yield _Wanted("create / usual design, 64", throughput(create), throughput(usual), (8, 3))
-    yield _Wanted(
-        "create / usual design, 512",
-        throughput(create_512),
-        throughput("usual: create, 512 in flight"),
-        (12, None),
-    )
-    yield _Wanted(
-        "usual design / create, CPU of server and PostgreSQL",
-        cpu(usual, *both),
-        cpu(create, *both),
-        (8, 3),
-    )
-    yield _Wanted(
-        "create, 512 / pgbench's single-row insert, 64 clients",
-        throughput(create_512),
-        throughput("pgbench: insert, 64 in flight"),
-        (0.7, None),
-    )
-    yield _Wanted("get / echo", throughput(f"{ours}: get, 64 in flight"), throughput(echo),
-                  (2.2, 0.55))  # fmt: skip
-    yield _Wanted("process / echo", throughput(f"{ours}: process, 64 in flight"), throughput(echo),
-                  (0.5, 0.3))  # fmt: skip
+    for name, above, below, bounds in (
+        ("create / echo", create, echo, (1.5, 0.55)),
+        ("create / usual design", create, usual, (8, 3)),
+        ("create / usual design, 512 in flight", create_512, usual_512, (12, None)),
+        ("create, 512 in flight / pgbench's insert of a row", create_512, insert, (0.7, None)),
+        ("get / echo", get, echo, (2.2, 0.55)),
+        ("process / echo", process, echo, (0.5, 0.3)),
+    ):
+        yield _Wanted(name, throughput(above), throughput(below), bounds)
     for kind, least in (
         ("create, changing metadata, 64 in flight", 0.8),
         ("create, 64 in flight on 64", 0.8),
         ("create, 10 % replays, 64 in flight", 0.85),
     ):
-        yield _Wanted(
-            f"{kind} / plain", throughput(f"{ours}: {kind}"), throughput(create), (least, least)
-        )
+        other = throughput(f"{ours}: {kind}")
+        yield _Wanted(f"{kind} / plain", other, throughput(create), (least, least))
+    server, nothing = cpu(create, "server"), cpu(echo, "server")
+    yield _Wanted("create / echo, server's CPU", server, nothing, (0.42, 1.5), is_ceiling=True)
+    name = "usual design / create, CPU of server and PostgreSQL"
+    yield _Wanted(name, cpu(usual, *both), cpu(create, *both), (8, 3))
 
 
 def _of_all(ours: str) -> Iterator[_Wanted]:
-    yield _Wanted(
-        "create / pgbench running a create row by row, PostgreSQL's CPU",
-        cpu(f"{ours}: create, 64 in flight", "postgres"),
-        cpu("pgbench: create statement, 64 in flight", "postgres"),
-        at_most=(0.5, None),
+    """What is looked at on one transport."""
+    lone, insert = f"{ours}: create, 1 in flight", "pgbench: insert, 1 in flight"
+    create, row_by_row = (
+        cpu(f"{name}, 64 in flight", "postgres")
+        for name in (f"{ours}: create", "pgbench: create statement")
     )
-    yield _Wanted(
-        "lone create / pgbench's lone insert, p50",
-        half_way(f"{ours}: create, 1 in flight"),
-        half_way("pgbench: insert, 1 in flight"),
-        at_most=(5, None),
-    )
+    name = "create / pgbench doing it row by row, PostgreSQL's CPU"
+    yield _Wanted(name, create, row_by_row, (0.5, None), is_ceiling=True)
+    name = "lone create / pgbench's lone insert of a row, p50"
+    yield _Wanted(name, half_way(lone), half_way(insert), (5, None), is_ceiling=True)
+    echo = cpu("litestar: echo, 64 in flight on 64", "server")
     for kind, most in (("REST", 3), ("GraphQL", 7)):
-        yield _Wanted(
-            f"{kind} create / Litestar echo, CPU of mock and echo",
-            cpu(f"mock: {kind} create, 64 in flight on 64", "server"),
-            cpu("litestar: echo, 64 in flight on 64", "server"),
-            at_most=(most, None),
-        )
+        mock = cpu(f"mock: {kind} create, 64 in flight on 64", "server")
+        name = f"{kind} create / Litestar echo, CPU of mock and echo"
+        yield _Wanted(name, mock, echo, (most, None), is_ceiling=True)

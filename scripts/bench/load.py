@@ -37,6 +37,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     rate: float | None = None
     meters: dict[str, int] = {}
     ids_file: str | None = None
+    page_token: str = ""
     is_http: bool = False
 
 
@@ -202,7 +203,7 @@ def _lines(job: Job, score: Score) -> Iterator[Line]:
         for _ in range(job.connections):
             yield Http1Line(job.port, score)
         return
-    length = len(next(grpc_messages(job.call, _ids(job))))
+    length = len(next(grpc_messages(job.call, _ids(job), job.page_token)))
     answers, headers = Answers(), grpc_headers(job.call)
     for _ in range(job.connections):
         requests = Requests(grpc_method(job.call), *headers, length)
@@ -210,7 +211,11 @@ def _lines(job: Job, score: Score) -> Iterator[Line]:
 
 
 def _messages(job: Job) -> Iterator[bytes]:
-    return http_requests(job.call) if job.is_http else grpc_messages(job.call, _ids(job))
+    return (
+        http_requests(job.call)
+        if job.is_http
+        else grpc_messages(job.call, _ids(job), job.page_token)
+    )
 
 
 def _ids(job: Job) -> list[bytes]:

@@ -11,14 +11,24 @@ NANOSECONDS: Final = 1_000_000_000
 
 
 class Meter:
-    """Reads the processor time of process trees, as they are when it is made."""
+    """Reads the processor time of process trees.
+
+    A process that has ended keeps what it was last seen with; one that has begun counts from its
+    beginning on. So autovacuum's workers, which come and go, are not missed.
+    """
 
     def __init__(self, roots: dict[str, int]) -> None:
-        self._trees = {name: list(tree(pid)) for name, pid in roots.items()}
+        self._roots = roots
+        self._seen: dict[str, dict[psutil.Process, float]] = {name: {} for name in roots}
 
     def seconds(self) -> dict[str, float]:
         """What each tree has used up so far."""
-        return {name: sum(map(_seconds_of, each)) for name, each in self._trees.items()}
+        for seen in self._seen.values():
+            seen.update({each: _seconds_of(each, before) for each, before in seen.items()})
+        for name, root in self._roots.items():  # afterwards: to look for them takes milliseconds
+            seen = self._seen[name]
+            seen.update({each: _seconds_of(each, 0.0) for each in tree(root) if each not in seen})
+        return {name: sum(seen.values()) for name, seen in self._seen.items()}
 
 
 def tree(pid: int) -> Iterator[psutil.Process]:
@@ -33,14 +43,15 @@ def resident_mib(pid: int) -> float:
     return sum(each.memory_info().rss for each in tree(pid)) / 2**20
 
 
-def _seconds_of(process: psutil.Process) -> float:
+def _seconds_of(process: psutil.Process, before: float) -> float:
     """Linux's scheduler counts nanoseconds for each thread; everywhere else there are ticks, of ten
     milliseconds as a rule, which is more than one of 64 backends uses in a second."""
     threads = list(Path(f"/proc/{process.pid}/task").glob("*/schedstat"))
     try:
         if threads:
-            return sum(int(each.read_bytes().split()[0]) for each in threads) / NANOSECONDS
+            used = sum(int(each.read_bytes().split()[0]) for each in threads) / NANOSECONDS
+            return max(used, before)  # a thread that has ended is not among them any more
         times = process.cpu_times()
     except (OSError, psutil.NoSuchProcess):  # it has ended
-        return 0.0
+        return before
     return float(times.user + times.system)

@@ -7,6 +7,7 @@ import asyncio
 import math
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,12 +22,17 @@ import asyncpg
 from payment_server.store import schema
 from payment_server.store.embedded import DATABASE, OWNER_ROLE, SUPERUSER, EmbeddedPostgres
 from scripts.bench.meter import MICROSECONDS, Meter
+from scripts.bench.statements import EXAMPLE, FILL, SINGLE_ROWS
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
 
+ROOT: Final = Path(__file__).resolve().parents[2]
+FOLDER: Final = ROOT / "build/bench"
+"""Beside the sources, so that it is on a disk: in memory, where temporary files often are, fsync
+would cost nothing."""
 CONNECTIONS: Final = 200
 """All servers keep theirs while pgbench has 64: more than the hundred of PostgreSQL's default."""
 PGBENCH_LIMIT_SECONDS: Final = 30.0  # over what it is told to run
@@ -36,50 +42,7 @@ JOINED_PAUSE_SECONDS: Final = 0.1
 USUAL, PLAIN = "usual", "plain"
 """Databases of the usual design, and of pgbench's single rows."""
 
-SINGLE_ROWS: Final = """
-CREATE TABLE single (
-  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, merchant_id text NOT NULL,
-  customer_id text NOT NULL, amount_minor bigint NOT NULL, currency text NOT NULL,
-  status text NOT NULL, created_at timestamptz NOT NULL DEFAULT now());
-INSERT INTO single (merchant_id, customer_id, amount_minor, currency, status)
-SELECT 'default', 'cust123', 1000, 'USD', 'created' FROM generate_series(1, 100000);
-"""
-INSERT_ONE: Final = """
-\\set amount random(1, 100000)
-INSERT INTO single (merchant_id, customer_id, amount_minor, currency, status)
-VALUES ('default', 'cust123', :amount, 'USD', 'created');
-"""
-SELECT_ONE: Final = """
-\\set id random(1, 100000)
-SELECT * FROM single WHERE id = :id;
-"""
-CREATE_ONE: Final = """
-\\set key random(1, 9000000000000000000)
-WITH new AS MATERIALIZED (SELECT uuidv7() AS id, uuidv7() AS event_id),
-key AS (
-  INSERT INTO idempotency (merchant_id, idempotency_key, fingerprint, fingerprint_version,
-    payment_id, answer, created_at)
-  SELECT 'pgbench', 'key-' || :key, decode(:fingerprint, 'hex'), 1, id, :answer::json, now()
-  FROM new
-  ON CONFLICT (merchant_id, idempotency_key)
-    DO UPDATE SET idempotency_key = excluded.idempotency_key
-  RETURNING payment_id, answer
-), payment AS (
-  INSERT INTO payments (merchant_id, payment_id, customer_id, payment_method, capture_method,
-    description, metadata, currency, exponent, amount_minor, status, created_at, updated_at)
-  SELECT 'pgbench', new.id, 'cust123', 'card', 'automatic', '', '{}', 'USD', 2, 1000, 'created',
-    now(), now()
-  FROM new JOIN key ON key.payment_id = new.id
-  RETURNING merchant_id, payment_id, version, status, customer_id, updated_at
-), event AS (
-  INSERT INTO events (merchant_id, payment_id, version, status, customer_id, occurred_at,
-    event_id, type, snapshot)
-  SELECT payment.*, new.event_id, 'payment.created', :snapshot::json FROM payment, new
-)
-SELECT payment_id, answer FROM key;
-"""
-"""The rows of a create, in one statement for one payment: what gathering is compared with."""
-
+FILL_AT_ONCE: Final = 50_000  # rows of one statement: some 150 MB of memory
 _JOINED: Final = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE application_name = 'pgbench' AND backend_start >= $1"
@@ -102,10 +65,9 @@ class Pgbench:
 class Postgres:
     """A running PostgreSQL with a database for everybody."""
 
-    def __init__(self, server: EmbeddedPostgres, admin: "Connection", folder: Path) -> None:
+    def __init__(self, server: EmbeddedPostgres, admin: "Connection") -> None:
         self._server = server
         self._admin = admin
-        self._folder = folder
 
     @property
     def pid(self) -> int:
@@ -142,9 +104,29 @@ class Postgres:
         )
         return int(count)
 
+    async def fill(self, payments: int) -> None:
+        """Adds payments until there are so many, and tidies up as autovacuum would."""
+        example = await self._example()
+        given = [example[name] for name in ("fingerprint", "answer", "snapshot")]
+        there = await self.payments()
+        for first in range(there + 1, payments + 1, FILL_AT_ONCE):
+            last = min(first + FILL_AT_ONCE - 1, payments)
+            await self._admin.execute(FILL, first, last, *given)
+        await self._admin.execute("VACUUM (ANALYZE)")
+        await self.checkpoint()
+
+    async def id_at_depth(self, depth: int) -> str:
+        """The payment that so many newer ones stand before."""
+        found = await self._admin.fetchval(
+            "SELECT payment_id FROM payments WHERE merchant_id = 'default'"
+            " ORDER BY payment_id DESC OFFSET $1 LIMIT 1",
+            depth,
+        )
+        return str(found)
+
     async def pgbench(self, script: str, database: str, *, clients: int, seconds: float) -> Pgbench:
         """Runs a script for about so long. Raises RuntimeError with pgbench's words."""
-        path = self._folder / "pgbench.sql"
+        path = FOLDER / "pgbench.sql"
         path.write_text(script)
         since = await self._admin.fetchval("SELECT now()")
         process = await asyncio.create_subprocess_exec(
@@ -154,7 +136,7 @@ class Postgres:
             f"--time={math.ceil(seconds) + 2}",  # whole seconds only; what is looked at ends before
             *(f"--define={name}={value}" for name, value in (await self._example()).items()),
             f"--file={path}",
-            *(("--log", f"--log-prefix={self._folder}/pgbench") if clients == 1 else ()),
+            *(("--log", f"--log-prefix={FOLDER}/pgbench") if clients == 1 else ()),
             *_as_options(self.url(SUPERUSER, database)),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -201,7 +183,7 @@ class Postgres:
         if tps is None or _FAILED.search(output):
             raise RuntimeError(f"pgbench: {output}")
         latencies: list[float] = []
-        for log in self._folder.glob("pgbench.*"):
+        for log in FOLDER.glob("pgbench.*"):
             if log.suffix != ".sql":
                 lines = log.read_text().splitlines()
                 latencies += sorted(int(line.split()[2]) / 1_000 for line in lines)
@@ -216,19 +198,20 @@ class Postgres:
         )
 
     async def _example(self) -> dict[str, str]:
-        """What a create's row has of JSON, from one that is stored; empty where there is none."""
-        row = await self._admin.fetchrow(
-            "SELECT encode(k.fingerprint, 'hex') AS fingerprint, k.answer, e.snapshot"
-            " FROM idempotency AS k JOIN events AS e USING (merchant_id, payment_id)"
-            " WHERE k.operation_id IS NULL AND e.version = 1 LIMIT 1"
-        )
+        """The parameters of what records creates; empty where none is stored yet."""
+        row = await self._admin.fetchrow(EXAMPLE)
         return dict(row) if row else {}
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Postgres]:
-    """A fresh PostgreSQL in `folder`, with the service's schema and the other databases."""
-    server = EmbeddedPostgres(folder / "data")
+async def running() -> AsyncIterator[Postgres]:
+    """A fresh PostgreSQL with the service's schema and the other databases; its data goes with it.
+
+    FOLDER is emptied before.
+    """
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    server = EmbeddedPostgres(FOLDER / "data")
     await server.start()
     try:
         await _execute(server, DATABASE, f"ALTER SYSTEM SET max_connections = {CONNECTIONS}")
@@ -240,11 +223,12 @@ async def running(folder: Path) -> AsyncIterator[Postgres]:
         await _execute(server, PLAIN, SINGLE_ROWS)
         admin = await asyncpg.connect(server.url(SUPERUSER, DATABASE))
         try:
-            yield Postgres(server, admin, folder)
+            yield Postgres(server, admin)
         finally:
             await admin.close()
     finally:
         await server.stop()
+        shutil.rmtree(FOLDER / "data")
 
 
 async def _execute(server: EmbeddedPostgres, database: str, statements: str) -> None:

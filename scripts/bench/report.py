@@ -1,10 +1,12 @@
 """The tables, in Markdown, and the JSON file."""
 
+import json
 import math
 import os
 import platform
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
@@ -41,7 +43,7 @@ def measurements(repetitions: Sequence[Repetition]) -> Iterator[str]:
         ]
         cells = [
             name,
-            _spread(Spread.of([each.per_second for each in results]), "{:,.0f}"),
+            spread(Spread.of([each.per_second for each in results]), "{:,.0f}"),
             *cpu,
             _number([each.p50_ms for each in results], "{:.2f}"),
             _number([each.p99_ms for each in results], "{:.2f}"),
@@ -61,28 +63,44 @@ def ratios(figures: Sequence[Figure]) -> Iterator[str]:
         elif each.at_most is not None:
             wanted = f"≤ {each.at_most:g}"
         reached = {True: "yes", False: "no", None: ""}[each.is_reached]
-        spread = _spread(each.spread, "{:.2f}")
-        yield f"| {each.name} | {each.contestant} | {spread} | {wanted} | {reached} |"
+        ratio = spread(each.spread, "{:.2f}")
+        yield f"| {each.name} | {each.contestant} | {ratio} | {wanted} | {reached} |"
+
+
+def plot(repetitions: Sequence[Repetition]) -> Iterator[str]:
+    """Creates per second beside what they are measured by, as a diagram in Mermaid's language."""
+    bars = {
+        name.partition(",")[0].replace(": ", " "): median(
+            each[name].per_second for each in repetitions
+        )
+        for name in repetitions[0]
+        if name.endswith(("create, 512 in flight", "echo, 64 in flight", "insert, 64 in flight"))
+    }
+    yield "```mermaid"
+    yield "xychart-beta horizontal"
+    yield '  title "calls per second: create with 512 in flight; echo and insert with 64"'
+    yield f"  x-axis [{', '.join(json.dumps(name) for name in bars)}]"
+    yield f"  bar [{', '.join(f'{value:.0f}' for value in bars.values())}]"
+    yield "```"
 
 
 def starts(seconds: dict[str, Spread]) -> str:
     return "Start-up until ready, s: " + ", ".join(
-        f"{name} {_spread(spread, '{:.2f}')}" for name, spread in seconds.items()
+        f"{name} {spread(each, '{:.2f}')}" for name, each in seconds.items()
     )
 
 
-def keep(report: Report, path: Path) -> None:
+def keep(report: object, path: Path) -> None:
     """Writes the JSON file."""
     encoded = msgspec.json.format(msgspec.json.encode(report), indent=1)
     path.write_bytes(encoded + b"\n")
 
 
-def _spread(spread: Spread, form: str) -> str:
-    if spread.least == spread.most:
-        return form.format(spread.median)
-    return (
-        f"{form.format(spread.median)} ({form.format(spread.least)} to {form.format(spread.most)})"
-    )
+def spread(of: Spread, form: str) -> str:
+    """A median with its least and most, unless all are one."""
+    if of.least == of.most:
+        return form.format(of.median)
+    return f"{form.format(of.median)} ({form.format(of.least)} to {form.format(of.most)})"
 
 
 def _number(values: Sequence[float | None], form: str = "{:.0f}") -> str:

@@ -4,6 +4,7 @@ Frozen (SIGSTOP) and not stopped, so that all run warm and none takes processor 
 """
 
 import asyncio
+import importlib.util
 import json
 import os
 import shutil
@@ -18,11 +19,20 @@ from typing import Final
 from payment_server.store.embedded import OWNER_ROLE, SERVICE_ROLE
 from payment_server.store.embedded.child_process import ChildProcess
 from scripts.bench.meter import resident_mib, tree
-from scripts.bench.postgres import USUAL, Postgres
+from scripts.bench.postgres import FOLDER, USUAL, Postgres
 
 READY_LIMIT_SECONDS: Final = 60.0  # a second as a rule
 READY_POLL_SECONDS: Final = 0.002  # what a start-up time is off by
 STOP_STEPS: Final = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+
+
+TRANSPORTS: Final = ("native", "grpcio")
+
+
+def transports() -> tuple[str, ...]:
+    """Those that can serve here, the faster one first."""
+    has_native = importlib.util.find_spec("pygrpc_native") is not None
+    return TRANSPORTS if has_native else TRANSPORTS[1:]
 
 
 class Running:
@@ -78,9 +88,7 @@ class Services:
 
 
 @asynccontextmanager
-async def serving(
-    postgres: Postgres, transports: tuple[str, ...], folder: Path
-) -> AsyncIterator[Services]:
+async def serving(postgres: Postgres, transports: tuple[str, ...]) -> AsyncIterator[Services]:
     """All servers, one started after the other, so that each has its start-up time to itself."""
     bin_folder = Path(sys.executable).parent
     module = (sys.executable, "-m")
@@ -96,29 +104,27 @@ async def serving(
                 "PAYMENT_HTTP_PORT": "0",
                 "PAYMENT_LOG_LEVEL": "warning",
             }
-            running[transport] = await _start(transport, payment_server, settings, folder)
+            running[transport] = await _start(transport, payment_server, settings)
         target = {"PAYMENT_TARGET": f"127.0.0.1:{running[transports[0]].ports['grpc_port']}"}
         mock = (str(bin_folder / "requestor-mock"), "serve", "--port=0", "--ready-file")
         usual = (*module, "scripts.bench.usual_design", postgres.url(OWNER_ROLE, USUAL))
-        running["mock"] = await _start("mock", mock, target, folder)
-        running["usual"] = await _start("usual", usual, {}, folder)
-        running["echo"] = await _start("echo", (*module, "scripts.bench.echo"), {}, folder)
+        running["mock"] = await _start("mock", mock, target)
+        running["usual"] = await _start("usual", usual, {})
+        running["echo"] = await _start("echo", (*module, "scripts.bench.echo"), {})
         litestar = (*module, "scripts.bench.litestar_echo")
-        running["litestar"] = await _start("litestar", litestar, {}, folder)
+        running["litestar"] = await _start("litestar", litestar, {})
         yield Services(running)
     finally:
         await asyncio.gather(*(each.stop() for each in running.values()))
 
 
-async def _start(
-    name: str, command: tuple[str, ...], settings: dict[str, str], folder: Path
-) -> Running:
+async def _start(name: str, command: tuple[str, ...], settings: dict[str, str]) -> Running:
     """Runs a command, to which the path of its ready file is added, with these settings only."""
-    ready_file = folder / f"{name}.json"
+    ready_file = FOLDER / f"{name}.ready"
     ready_file.unlink(missing_ok=True)
-    environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), **settings}
+    environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(FOLDER), **settings}
     began = time.perf_counter()
-    with (folder / f"{name}.log").open("ab") as log:
+    with (FOLDER / f"{name}.log").open("ab") as log:
         process = ChildProcess.launch(
             [
                 shutil.which("env") or "/usr/bin/env",
@@ -132,7 +138,7 @@ async def _start(
     while not ready_file.exists():
         if not process.is_running or time.perf_counter() - began > READY_LIMIT_SECONDS:
             await process.stop(*STOP_STEPS)
-            raise RuntimeError(f"{name} does not start: {(folder / f'{name}.log').read_text()}")
+            raise RuntimeError(f"{name} does not start: {(FOLDER / f'{name}.log').read_text()}")
         await asyncio.sleep(READY_POLL_SECONDS)
     seconds = time.perf_counter() - began
     return Running(process, json.loads(ready_file.read_text()), seconds)
