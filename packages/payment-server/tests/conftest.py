@@ -4,13 +4,14 @@ TEST_DATABASE_URL names a superuser of another server to use instead of the embe
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 from databases import copy_of, name_of
-from service_under_test import Servers, Start, running
+from service_under_test import SETTINGS, Servers, Start, running
 
+from payment_server.api.transport import Transport
 from payment_server.processors import Processor
 from payment_server.store import schema
 from payment_server.store.database import Database
@@ -52,6 +53,14 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     found = Database(database_url, connections=4)
     yield found
     await found.close()
+
+
+@pytest.fixture(scope="module", params=list(Transport))
+def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+    """Each of the gRPC servers in turn, for a module that is about the wire."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SETTINGS, "PAYMENT_GRPC_TRANSPORT", request.param)
+        yield request.param
 
 
 @pytest.fixture

@@ -22,6 +22,17 @@ from payment_server.settings import Settings, read_settings
 SCALE = int(os.environ.get("TEST_SCALE", "1"))
 """How many times as long the tests marked `scaled` run: 1 in `make test`."""
 
+TRANSPORT = os.environ.get("TEST_GRPC_TRANSPORT", "auto")
+"""The gRPC server of a whole run; `make test-long` makes one with each."""
+
+SETTINGS = {
+    "PAYMENT_PROCESSOR": "sandbox",
+    "PAYMENT_GRPC_PORT": "0",
+    "PAYMENT_GRPC_TRANSPORT": TRANSPORT,
+    "PAYMENT_HTTP_PORT": "0",
+}
+"""What services under test have unless a test says otherwise."""
+
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -108,15 +119,7 @@ async def clients_of(address: Address) -> AsyncIterator[Servers]:
 
 
 def settings(database_url: str, environment: Mapping[str, str]) -> Settings:
-    return read_settings(
-        {
-            "DATABASE_URL": database_url,
-            "PAYMENT_PROCESSOR": "sandbox",
-            "PAYMENT_GRPC_PORT": "0",
-            "PAYMENT_HTTP_PORT": "0",
-            **environment,
-        }
-    )
+    return read_settings({**SETTINGS, "DATABASE_URL": database_url, **environment})
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import asyncpg
 import grpc
 import psutil
 import pytest
-from service_under_test import until
+from service_under_test import TRANSPORT, until
 
 from payment.v1 import payment_pb2 as pb
 from payment.v1 import payment_pb2_grpc
@@ -33,7 +33,7 @@ CLEAN = {
     name: value
     for name, value in os.environ.items()
     if not name.startswith("PAYMENT_") and name not in ("DATABASE_URL", "REDIS_URL")
-}
+} | {"PAYMENT_GRPC_TRANSPORT": TRANSPORT}
 
 
 @dataclass(frozen=True)

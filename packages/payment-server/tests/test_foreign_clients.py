@@ -11,6 +11,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from service_under_test import Servers
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 SERVICE = "payment.v1.PaymentService"
 WORDS = {
     "amount": "10.00",

@@ -5,12 +5,15 @@ import time
 from typing import Any
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from service_under_test import clients_of, refusal, service_on, until
 
 from payment.v1 import payment_pb2 as pb
 from payment_server.domain.operation import APPROVED, Operation, Verdict
 from payment_server.domain.payment import Payment
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 
 class Slow:

@@ -21,11 +21,14 @@ from payment_server import watching as module
 from payment_server.api import rpc_server, rpc_streams
 from payment_server.api.gate import CALLS_LIMIT
 from payment_server.api.rpc import Call, Context, refuse
+from payment_server.api.transport import Transport
 from payment_server.app import CLOSE_GRACE_SECONDS
 from payment_server.domain.commands import WatchPayments
 from payment_server.domain.errors import DatabaseUnavailable, ShuttingDown
 from payment_server.store.database import Database
 from payment_server.watching import Watching
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 MAX_CONCURRENT_STREAMS: Final = 3  # its number among HTTP/2's settings (RFC 9113)
 EVERYTHING = pb.WatchPaymentsRequest()
@@ -135,6 +138,9 @@ async def narrow(servers: Servers) -> AsyncIterator["payment_pb2_grpc.PaymentSer
         yield payment_pb2_grpc.PaymentServiceStub(channel)
 
 
+BEYOND_BUFFERS: Final = {Transport.GRPCIO: 20, Transport.NATIVE: 300}
+"""So many large events no buffer on the way takes: behind pygrpc-native there are 4 MiB more."""
+
 LARGE = {f"key{number}": "x" * 500 for number in range(40)}  # an event of 20 KiB
 
 
@@ -181,15 +187,19 @@ async def stalled(
     return answers, told
 
 
-async def more_than_a_narrow_client_takes(servers: Servers) -> list[tuple[str, int]]:
-    return [((await servers.created(metadata=LARGE)).payment_id, 1) for _ in range(20)]
+async def more_than_a_narrow_client_takes(
+    servers: Servers, transport: Transport
+) -> list[tuple[str, int]]:
+    count = BEYOND_BUFFERS[transport]
+    created = await asyncio.gather(*(servers.created(metadata=LARGE) for _ in range(count)))
+    return [(each.payment_id, 1) for each in created]
 
 
 async def test_a_stalled_reader_is_dropped_and_goes_on_where_it_was(
-    start: Start, dropped: asyncio.Event
+    start: Start, transport: Transport, dropped: asyncio.Event
 ) -> None:
     async with start() as servers, narrow(servers) as stub:
-        expected = await more_than_a_narrow_client_takes(servers)
+        expected = await more_than_a_narrow_client_takes(servers, transport)
         answers, told = await stalled(stub, dropped)
         failed = await refusal(read_some(answers, told, len(expected)))
         assert (failed.code, failed.reason) == (
@@ -200,15 +210,18 @@ async def test_a_stalled_reader_is_dropped_and_goes_on_where_it_was(
         assert len(told) < len(expected)
         rest, _ = await opened(servers, cursor=told[-1].cursor)
         told += await heard(rest, 1 + len(expected) - len(told))
-        assert said(told[1:]) == expected
+        assert sorted(said(told[1:])) == sorted(expected)
 
 
 async def test_a_stalled_reader_does_not_delay_the_end_of_a_service(
-    database_url: str, dropped: asyncio.Event, caplog: pytest.LogCaptureFixture
+    database_url: str,
+    transport: Transport,
+    dropped: asyncio.Event,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     service = service_on(database_url, {}, None)
     async with clients_of(await service.__aenter__()) as servers, narrow(servers) as stub:
-        await more_than_a_narrow_client_takes(servers)
+        await more_than_a_narrow_client_takes(servers, transport)
         _reader = await stalled(stub, dropped)
         async with asyncio.timeout(CLOSE_GRACE_SECONDS + 10.0):  # a dead line is cut after 40 s
             await service.__aexit__(None, None, None)
@@ -249,13 +262,14 @@ async def frozen(servers: Servers) -> AsyncIterator[None]:
 
 async def test_a_stalled_reader_holds_its_place_until_it_is_gone(
     start: Start,
+    transport: Transport,
     dropped: asyncio.Event,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(module, "WATCHERS_LIMIT", 1)
     async with start() as servers:
-        await more_than_a_narrow_client_takes(servers)
+        await more_than_a_narrow_client_takes(servers, transport)
         async with frozen(servers), asyncio.timeout(10):
             await dropped.wait()
             assert not await has_room(servers)

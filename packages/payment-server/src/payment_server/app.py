@@ -21,6 +21,7 @@ from payment_server.api.gate import Gate
 from payment_server.api.listening import CannotListen
 from payment_server.api.rpc import Service
 from payment_server.api.rpc_server import RpcServer
+from payment_server.api.transport import Transport, TransportMissing, chosen
 from payment_server.cache import Cache
 from payment_server.payments import Payments
 from payment_server.processors import Processor
@@ -85,11 +86,17 @@ async def run(plan: Plan) -> None:
 
 
 async def _serve(plan: Plan, is_up: asyncio.Event, asked_to_stop: asyncio.Event) -> None:
+    transport = _transport(plan.settings)  # a wrong one is told before a database is started
     async with (
         _databases(plan) as databases,
         serving(plan, databases, sandbox_of(plan.settings)) as address,
     ):
-        log.info("serving gRPC on port %d and HTTP on %d", address.grpc_port, address.http_port)
+        log.info(
+            "serving gRPC on port %d (%s) and HTTP on %d",
+            address.grpc_port,
+            transport,
+            address.http_port,
+        )
         if plan.ready_file is not None:
             _write_ready(plan.ready_file, address)
         is_up.set()
@@ -179,7 +186,7 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
         payments = Payments(
             database, processor, processor_limit_seconds=limit_seconds, on_change=watching.hint
         )
-        rpc = RpcServer(Service(payments, reader, is_up), watching, gate)
+        rpc = RpcServer(Service(payments, reader, is_up), watching, gate, _transport(settings))
         stack.push_async_callback(rpc.stop, CLOSE_GRACE_SECONDS)
         grpc_port = await _listening(rpc.start(settings.host, settings.grpc_port), "GRPC")
 
@@ -220,6 +227,13 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
             await rpc.set_serving(False)
             await gate.emptied(plan.grace_seconds)
             await payments.drain(plan.grace_seconds)
+
+
+def _transport(settings: Settings) -> Transport:
+    try:
+        return chosen(settings.grpc_transport)
+    except TransportMissing as error:
+        raise CannotStart(str(error)) from error
 
 
 async def _is_up(probe: Database) -> bool:

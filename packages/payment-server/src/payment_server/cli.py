@@ -245,8 +245,6 @@ def _with_ports(settings: Settings, grpc_port: int | None, http_port: int | None
 
 
 def _run(plan: "Plan") -> None:
-    import uvloop
-
     from payment_server.app import CannotStart, run
     from payment_server.domain.errors import PaymentServiceError
     from payment_server.store.database import UnsafeDatabase
@@ -255,12 +253,20 @@ def _run(plan: "Plan") -> None:
 
     _set_up_logging(plan.settings)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run(plan))
     except (CannotStart, EmbeddedPostgresError, SchemaError, UnsafeDatabase) as error:
         _fail(str(error))
     except PaymentServiceError as error:
         _fail(f"cannot start: {error}")
+
+
+def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
+    try:
+        import uvloop
+    except ImportError:  # not made for this system
+        return None
+    return uvloop.new_event_loop
 
 
 def _set_up_logging(settings: Settings) -> None:

@@ -1,7 +1,9 @@
-"""Looks at the surroundings before they hurt: settings, database, Redis. Changes nothing."""
+"""Looks at the surroundings before they hurt: settings, libraries, database, Redis. Changes
+nothing."""
 
 import msgspec
 
+from payment_server.api import transport
 from payment_server.cache import Cache, CacheState
 from payment_server.domain.errors import PaymentServiceError
 from payment_server.settings import Settings
@@ -18,13 +20,25 @@ class Finding(msgspec.Struct, frozen=True):
 
 async def examine(settings: Settings) -> list[Finding]:
     """Everything that could be looked at, in the order in which it is needed."""
-    return [_processor(settings), *await _database(settings), await _redis(settings)]
+    return [
+        _processor(settings),
+        _transport(settings),
+        *await _database(settings),
+        await _redis(settings),
+    ]
 
 
 def _processor(settings: Settings) -> Finding:
     if settings.processor is None:
         return Finding(False, "PAYMENT_PROCESSOR is not set, so `serve` will not start")
     return Finding(True, f"the processor is {settings.processor}")
+
+
+def _transport(settings: Settings) -> Finding:
+    try:
+        return Finding(True, f"gRPC is served by {transport.chosen(settings.grpc_transport)}")
+    except transport.TransportMissing as error:
+        return Finding(False, str(error))
 
 
 async def _database(settings: Settings) -> list[Finding]:

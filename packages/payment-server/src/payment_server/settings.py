@@ -14,6 +14,7 @@ import msgspec
 import platformdirs
 
 PROCESSORS: Final = ("sandbox",)
+TRANSPORTS: Final = ("auto", "grpcio", "native")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _PORT_LIMIT: Final = 65_535
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sandbox_challenge_seconds: int
     host: str
     grpc_port: int
+    grpc_transport: str
     http_port: int
     data_dir: Path
     postgres_binaries: Path | None
@@ -95,6 +97,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         ),
         host=reader.text("PAYMENT_HOST", str) or "127.0.0.1",
         grpc_port=reader.number("PAYMENT_GRPC_PORT", 50051, 0, _PORT_LIMIT),
+        grpc_transport=reader.text("PAYMENT_GRPC_TRANSPORT", _one_of(TRANSPORTS)) or "auto",
         http_port=reader.number("PAYMENT_HTTP_PORT", 8000, 0, _PORT_LIMIT),
         data_dir=reader.text("PAYMENT_DATA_DIR", _path) or default_data_dir(),
         postgres_binaries=reader.text("PAYMENT_POSTGRES_BINARIES", _path),

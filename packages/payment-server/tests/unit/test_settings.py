@@ -42,6 +42,7 @@ def test_an_empty_environment_has_defaults() -> None:
         sandbox_challenge_seconds=900,
         host="127.0.0.1",
         grpc_port=50051,
+        grpc_transport="auto",
         http_port=8000,
         data_dir=default_data_dir(),
         postgres_binaries=None,
@@ -69,6 +70,7 @@ def test_an_empty_environment_has_defaults() -> None:
         ("PAYMENT_DATABASE_CONNECTIONS", "100", "database_connections", 100),
         ("PAYMENT_HOST", "0.0.0.0", "host", "0.0.0.0"),  # noqa: S104 - read, not bound
         ("PAYMENT_GRPC_PORT", "0", "grpc_port", 0),
+        ("PAYMENT_GRPC_TRANSPORT", "Native", "grpc_transport", "native"),
         ("PAYMENT_HTTP_PORT", "65535", "http_port", 65535),
         ("PAYMENT_HTTP_PORT", " 8080\n", "http_port", 8080),
         ("PAYMENT_DATA_DIR", "/srv/payments", "data_dir", Path("/srv/payments")),
@@ -126,6 +128,7 @@ def test_a_folder_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ),
         ("REDIS_URL", "http://cache", "must begin with redis:// or rediss:// or unix://"),
         ("PAYMENT_PROCESSOR", "stripe", "must be one of sandbox"),
+        ("PAYMENT_GRPC_TRANSPORT", "quic", "must be one of auto, grpcio, native"),
         ("PAYMENT_LOG_LEVEL", "loud", "must be one of debug, info, warning, error"),
         ("PAYMENT_MIGRATE_ON_START", "maybe", "must be true or false"),
         *(

@@ -26,6 +26,9 @@ from payment_server.reading import Reader
 SERVICE: Final = "payment.v1.PaymentService"
 REQUEST_LIMIT_BYTES: Final = 64 * 1024  # the largest honest request has half as many
 
+LONGEST_PATIENCE_SECONDS: Final = 365 * 24 * 3600
+"""A deadline beyond it is none: servers have a number for those who set none."""
+
 REQUEST_ID_PATTERN: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 
 
@@ -184,8 +187,12 @@ def call_of(context: Context) -> Call:
         request_id=request_id if REQUEST_ID_PATTERN.fullmatch(request_id) else ids.new_id(),
         merchant=_last(metadata, "x-merchant-id"),
         keys=_all(metadata, "idempotency-key"),
-        patience_seconds=context.time_remaining(),
+        patience_seconds=_patience(context.time_remaining()),
     )
+
+
+def _patience(seconds: float | None) -> float | None:
+    return None if seconds is None or seconds > LONGEST_PATIENCE_SECONDS else seconds
 
 
 def _all(metadata: Metadata, name: str) -> tuple[str, ...]:

@@ -1,15 +1,16 @@
 """The gRPC server: our service, health checking, and reflection in both its versions."""
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from payment_server.api.gate import CALLS_LIMIT, Gate
-from payment_server.api.listening import address_of, listening_socket
+from payment_server.api.listening import CannotListen, address_of, listening_socket
 from payment_server.api.rpc import SERVICE, Service, handlers
 from payment_server.api.rpc_streams import stream_handlers
+from payment_server.api.transport import Transport, server_of
 from payment_server.watching import Watching
 
 _OPTIONS: Final = (
@@ -32,14 +33,34 @@ _OPTIONS: Final = (
 _REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 
 
+Methods: TypeAlias = "dict[str, grpc.RpcMethodHandler[Any, Any]]"
+
+
+class _Streams(grpc.GenericRpcHandler):
+    """Streams, told by nothing else: so pygrpc-native leaves them to the grpcio behind it.
+
+    Its own hold a thread of the loop's few for each reader that stalls. With six of them, on two
+    cores, nothing else gets one, and the server cannot even stop.
+    """
+
+    def __init__(self, service: str, methods: Methods) -> None:
+        self._methods = {f"/{service}/{name}": method for name, method in methods.items()}
+
+    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        return self._methods.get(details.method)
+
+
 class RpcServer:
     """Listens from `start` on; SERVING is what health checks are told only after `set_serving`."""
 
-    def __init__(self, service: Service, watching: Watching, gate: Gate) -> None:
-        self._server = grpc.aio.server(options=_OPTIONS)
+    def __init__(
+        self, service: Service, watching: Watching, gate: Gate, transport: Transport
+    ) -> None:
+        self._server = server_of(transport, _OPTIONS)
         self._health = health.aio.HealthServicer()
         self._serving: bool | None = None
-        self._add(SERVICE, handlers(service, gate) | stream_handlers(watching))
+        self._add(SERVICE, handlers(service, gate))
+        self._server.add_generic_rpc_handlers((_Streams(SERVICE, stream_handlers(watching)),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
@@ -50,8 +71,12 @@ class RpcServer:
         await self.set_serving(False)
         # gRPC takes no socket of ours and does not say why it gets none; so this one tries first.
         listening_socket(host, port).close()
-        bound = self._server.add_insecure_port(address_of(host, port))
-        await self._server.start()
+        address = address_of(host, port)
+        try:
+            bound = self._server.add_insecure_port(address)
+            await self._server.start()
+        except RuntimeError as error:  # of binding, pygrpc-native's own socket included
+            raise CannotListen(address, OSError(str(error))) from error
         return bound
 
     async def set_serving(self, serving: bool) -> None:
@@ -68,9 +93,11 @@ class RpcServer:
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_seconds)
 
-    def _add(self, service: str, methods: "dict[str, grpc.RpcMethodHandler[Any, Any]]") -> None:
+    def _add(self, service: str, methods: Methods) -> None:
+        """As generated code does it: generic handlers alone are not served by the native side."""
         handler = grpc.method_handlers_generic_handler(service, methods)
         self._server.add_generic_rpc_handlers((handler,))
+        self._server.add_registered_method_handlers(service, methods)
 
     def _add_reflection_v1(self, names: tuple[str, ...]) -> None:
         """The same servicer under its newer name: the messages of both versions are alike."""
