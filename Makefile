@@ -13,7 +13,7 @@ help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: | $(UV) ## payment-server on an embedded PostgreSQL and requestor-mock, until Ctrl-C
-	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --inexact --all-packages
+	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --inexact --all-packages --all-extras
 	@exec .venv/bin/python scripts/dev.py
 
 test: | $(UV) ## Every check and every test; pytest takes ARGS, as in make test ARGS='-k replay'

