@@ -8,7 +8,8 @@ undeclared one is found out, and one environment for the checks. Says a line per
 check printed is shown only when it failed. Arguments go to pytest.
 
 With --long (`make test-long`) it runs only the tests that are marked `scaled`, many times as long
-and with other random choices each time.
+and with other random choices each time; and then all of payment-server's once more, on the gRPC
+server that `auto` does not choose. In `make test` only those about the wire run on both.
 """
 
 import asyncio
@@ -35,6 +36,9 @@ LONG_TEST_LIMIT_SECONDS = 900
 """For one test under --long, which multiplies what fits a minute."""
 LONG_SCALE = 8
 """How many times as long: a few minutes on two cores, of the twenty that there are."""
+OTHER_TRANSPORT = "native"
+"""The gRPC server that `auto` is not: kills and races take their time, so they have it only under
+--long."""
 WORKERS_PER_CORE = 2
 """Tests wait for disks, ports and processes about as long as they compute."""
 WORKERS_LIMIT = 16
@@ -57,10 +61,11 @@ class Outcome:
 
 
 async def main(arguments: list[str]) -> int:
-    if "--long" in arguments:
+    is_long = "--long" in arguments
+    given = [each for each in arguments if each != "--long"]
+    if is_long:
         scale = LONG_SCALE
-        arguments = [each for each in arguments if each != "--long"]
-        arguments += ["-m", "scaled", f"--timeout={LONG_TEST_LIMIT_SECONDS}"]
+        arguments = [*given, "-m", "scaled", f"--timeout={LONG_TEST_LIMIT_SECONDS}"]
         outcomes = [await environment(package) for package in PACKAGES]
     else:
         outcomes, scale = await checks(), 1
@@ -68,7 +73,13 @@ async def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         for package in PACKAGES:
             if f"environment {package}" not in unusable:
-                outcomes.append(await tests(package, arguments, Path(folder), scale))
+                outcomes.append(
+                    await tests(package, arguments, Path(folder), scale, transport="auto")
+                )
+        if is_long and "environment payment-server" not in unusable:
+            outcomes.append(
+                await tests("payment-server", given, Path(folder), 1, transport=OTHER_TRANSPORT)
+            )
     passed, failed, skipped = (
         sum(getattr(outcome, kind) for outcome in outcomes)
         for kind in ("passed", "failed", "skipped")
@@ -140,19 +151,28 @@ async def environment(name: str, *what: str) -> Outcome:
     )
 
 
-async def tests(package: str, pytest_arguments: list[str], folder: Path, scale: int) -> Outcome:
+async def tests(
+    package: str,
+    pytest_arguments: list[str],
+    folder: Path,
+    scale: int,
+    *,
+    transport: str,
+) -> Outcome:
     """One package's tests in its own environment; the counts come from pytest's own report."""
-    report_file = folder / f"{package}.xml"
+    name = f"tests of {package}" + ("" if transport == "auto" else f" on {transport}")
+    report_file = folder / f"{name}.xml"
     cores = os.cpu_count() or 1
     workers = max(cores, min(WORKERS_PER_CORE * cores, WORKERS_LIMIT))
     ran = await command(
-        f"tests of {package}",
+        name,
         ENVIRONMENTS / package / "bin/python",
         *("-m", "pytest", "-n", "auto", "--dist=loadgroup", f"--junitxml={report_file}"),
         f"packages/{package}",
         *pytest_arguments,
         PAYMENT_SERVER_COMMAND=str(SERVER_COMMAND),
         UV=UV,
+        TEST_GRPC_TRANSPORT=transport,
         TEST_SCALE=str(scale),
         PYTEST_XDIST_AUTO_NUM_WORKERS=str(workers),
     )

@@ -140,6 +140,7 @@ async def main(database_url: str, socket: str, generation: str, arrivals: str) -
             "DATABASE_URL": database_url,
             "PAYMENT_PROCESSOR_TIMEOUT_MS": str(PROCESSOR_LIMIT_MS),
             "PAYMENT_GRPC_PORT": "0",
+            "PAYMENT_GRPC_TRANSPORT": os.environ.get("TEST_GRPC_TRANSPORT", "auto"),
             "PAYMENT_HTTP_PORT": "0",
         }
     )
