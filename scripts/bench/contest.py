@@ -78,15 +78,16 @@ def runs(transports: tuple[str, ...]) -> Iterator[Run]:
     for ours in transports:
         yield Run(ours, "create")
     yield Run("usual", "create")
-    yield Run("pgbench", "insert")
-    for ours in transports:
-        yield Run(ours, "create", 512)
-    yield Run("usual", "create", 512)
-    yield Run("pgbench", "create statement")
     for ours in transports:
         yield Run(ours, "create", connections=64)
         yield Run(ours, "create, changing metadata")
         yield Run(ours, "create, 10 % replays")
+    for ours in transports:
+        yield Run(ours, "create", 512)
+    yield Run("usual", "create", 512)
+    yield Run("pgbench", "insert")
+    yield Run("pgbench", "create statement")
+    for ours in transports:
         yield Run(ours, "get")
         yield Run(ours, "process")
         yield Run(ours, "list")
