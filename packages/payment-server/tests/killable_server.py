@@ -28,7 +28,8 @@ from processor_outside import ProcessorOutside
 from payment_server import app
 from payment_server.domain.operation import Operation, Verdict
 from payment_server.settings import read_settings
-from payment_server.store.database import Database, Statement
+from payment_server.store.database import Database
+from payment_server.store.statement import Statement
 
 PROCESSOR_LIMIT_MS = 1_000
 """A lease is twice as long. Short, since tests wait for leases to end; long enough for all calls
@@ -100,7 +101,7 @@ def killable(switch: Switch) -> type[Database]:
             self,
             statement: Statement,
             *row: object,
-            subject: str = "",
+            subject: str | None = None,
             repeatable: bool = True,
         ) -> asyncpg.Record | None:
             if not statement.writes:

@@ -14,10 +14,13 @@ from auditing import differences_in
 from service_under_test import Servers, Start, refusal_of, running
 
 from payment.v1 import payment_pb2 as pb
-from payment_server.domain import ids
-from payment_server.domain.payment import CaptureMethod, Payment
+from payment_server.domain import ids, step
+from payment_server.domain.commands import ChangePayment
+from payment_server.domain.errors import OutcomeUnknown
+from payment_server.domain.payment import Action, CaptureMethod, Payment
+from payment_server.domain.step import Step
+from payment_server.store import changes, gathering, payments, schema
 from payment_server.store import database as module
-from payment_server.store import gathering, payments, schema
 from payment_server.store.database import Database, StatementFailed
 from payment_server.store.embedded import OWNER_ROLE, SERVICE_ROLE, SUPERUSER, EmbeddedPostgres
 from payment_server.store.rows import Key
@@ -117,6 +120,70 @@ async def test_changes_of_one_payment_keep_their_order(servers: Servers) -> None
     versions = [each.payment.version for each in await asyncio.gather(*captures)]
     assert len(set(versions)) == 10
     assert max(versions) == 23  # created, authorization begun and done, ten captures begun and done
+
+
+def begun(payment: Payment, key: str | None = None) -> Step:
+    """Phase 1 of an attempt."""
+    return step.begin(
+        payment,
+        ChangePayment(payment_id=payment.payment_id, action=Action.PROCESS),
+        operation_id=ids.new_id(),
+        idempotency_key=key,
+        now=payment.updated_at,
+    )
+
+
+async def begin(database: Database, payment: Payment, key: str | None = None) -> bool:
+    bound = Key(key, b"\x01" * 32) if key else None
+    return await changes.begin(database, payment, begun(payment, key), bound, lease_seconds=10)
+
+
+async def test_who_was_in_a_batch_that_was_lost_is_told_of_no_refusal(
+    database_url: str,
+) -> None:
+    """The first run may yet commit, whatever the second one says."""
+    database = Database(database_url, connections=1)
+    one, other, refused = [drawn() for _ in range(3)]
+    for each in (one, other, refused):
+        await payments.create(database, each, None)
+    assert await begin(database, one, "bound")
+    [row] = await database.read("SELECT pg_backend_pid()")
+    os.kill(row[0], signal.SIGSTOP)
+    try:
+        calls = (begin(database, other), begin(database, refused, "bound"))
+        both = asyncio.gather(*calls, return_exceptions=True)
+        await asyncio.sleep(0.1)
+        [connection] = database._open
+        connection.terminate()
+        outcomes = await both
+    finally:
+        os.kill(row[0], signal.SIGCONT)
+        await database.close()
+    told = [each.repeatable for each in outcomes if isinstance(each, OutcomeUnknown)]
+    assert told == [False, True]
+
+
+async def test_who_leaves_while_no_connection_is_free_sends_nothing(database_url: str) -> None:
+    database = Database(database_url, connections=1)
+    busy = asyncio.create_task(database.read("SELECT pg_sleep(0.5)"))
+    await asyncio.sleep(0.05)
+    leaving = asyncio.create_task(payments.create(database, drawn(), None))
+    staying = asyncio.create_task(payments.create(database, drawn(), None))
+    await asyncio.sleep(0.05)
+    leaving.cancel()
+    await asyncio.gather(busy, staying)
+    rows = await database.read("SELECT count(*) FROM payments")
+    await database.close()
+    assert rows[0][0] == 1
+
+
+async def test_sixty_callers_of_one_payment_are_all_served(servers: Servers) -> None:
+    created = await servers.created(amount="60.00", capture_method=pb.CAPTURE_METHOD_MANUAL)
+    await servers.process(created.payment_id)
+    captures = (servers.ask(created.payment_id, "capture", amount="1.00") for _ in range(60))
+    await asyncio.gather(*captures)
+    request = pb.GetPaymentRequest(payment_id=created.payment_id)
+    assert (await servers.stub.GetPayment(request)).status == "captured"
 
 
 @pytest.fixture

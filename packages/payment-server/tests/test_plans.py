@@ -8,7 +8,8 @@ import pytest
 from databases import copy_of
 
 from payment_server.store import changes, database, events, payments
-from payment_server.store.database import Connection, Statement, connect
+from payment_server.store.database import Connection, connect
+from payment_server.store.statement import Statement
 
 ROWS: Final = 100_000
 RUNS: Final = 7

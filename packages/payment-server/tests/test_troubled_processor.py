@@ -23,9 +23,10 @@ from payment.v1 import payment_pb2 as pb
 from payment_server import payments as use_cases
 from payment_server import workers
 from payment_server.app import Databases, Plan, serving
+from payment_server.domain.commands import ChangePayment
 from payment_server.domain.operation import OperationStatus, Verdict
-from payment_server.domain.payment import Advice, Decline
-from payment_server.payments import Payments
+from payment_server.domain.payment import Action, Advice, Decline
+from payment_server.payments import Caller, Payments
 from payment_server.store import changes
 from payment_server.store.database import Database
 from payment_server.store.embedded import EmbeddedPostgres, server
@@ -156,8 +157,10 @@ async def test_whose_intent_was_settled_by_another_gets_the_answer_that_its_key_
         await database.write(
             "UPDATE operations SET lease_until = now() - interval '1 second'", repeatable=True
         )
-        await workers.look_up_due(database, Payments(database, processor))
-        await servers.process(created.payment_id, "refund", amount="1.00")
+        others = Payments(database, processor)  # in another process
+        await workers.look_up_due(database, others)
+        refund = ChangePayment(payment_id=created.payment_id, action=Action.REFUND, amount="1.00")
+        await others.change(Caller("default"), refund)
         return False  # what a second run says of a version that is gone
 
     async with start(processor) as servers:

@@ -7,7 +7,6 @@ crash or a lost reply leaves between the phases, `resume` finishes.
 
 import asyncio
 import logging
-import random
 import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -19,10 +18,7 @@ from msgspec.structs import replace
 
 from payment_server.domain import ids, step
 from payment_server.domain.card_data import refuse_card_data
-from payment_server.domain.commands import (
-    ChangePayment,
-    CreatePayment,
-)
+from payment_server.domain.commands import ChangePayment, CreatePayment
 from payment_server.domain.errors import (
     IdempotencyKeyReused,
     OutcomeUnknown,
@@ -49,6 +45,7 @@ from payment_server.store import changes
 from payment_server.store import payments as store
 from payment_server.store.database import Database
 from payment_server.store.rows import BoundKey, Key
+from payment_server.turns import Turns, pause_after
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +55,6 @@ payment rarely has that many callers at once."""
 
 BOOKING_ROUNDS_LIMIT: Final = 40
 """More than that for a verdict: its intent is stored, so it has to be booked in the end."""
-
-ROUND_PAUSE_SECONDS: Final = 0.004
-ROUND_PAUSE_LIMIT_SECONDS: Final = 0.2
-"""Between rounds, a random part of a doubling pause: whoever collided does not do so in step."""
 
 CHANGES_LIMIT: Final = 8_192
 """Changes under way at once, those included whose callers have left: as many as calls may be."""
@@ -77,9 +70,6 @@ soon where it is quick, and each hour where it takes days."""
 UNATTENDED_LIMIT_SECONDS: Final = 15 * 60.0
 """An authorization that never reached its processor is not begun later than this: the customer has
 paid in another way, or left."""
-
-ANSWER_KEPT_SECONDS: Final = 7 * 24 * 3600.0
-"""For how long a replay has the very bytes of the first answer: longer than callers retry."""
 
 TWIN_WAIT_SECONDS: Final = 5.0
 """How long a repeated request waits for the first one's outcome, as long as that one may take."""
@@ -130,6 +120,7 @@ class Payments:
         much again for the booking."""
         self._on_change = on_change
         self._running: set[asyncio.Task[Any]] = set()
+        self._turns = Turns()
 
     async def create(self, caller: Caller, command: CreatePayment) -> Outcome:
         """Records a payment: one statement, which also finds the earlier one of the same key.
@@ -197,18 +188,40 @@ class Payments:
         """Phase 1, decided anew while others come first; then the call, and phase 2."""
         operation_id = ids.new_id()
         for round_ in range(ROUNDS_LIMIT + 1):
+            try:
+                begun = await self._begin(caller, wish, key, operation_id, round_)
+            except TimeoutError:
+                if round_:  # whose last reply may have been lost
+                    raise OutcomeUnknown(repeatable=key is not None) from None
+                raise Overloaded("too many changes of this payment are waiting") from None
+            match begun:
+                case step.Step():
+                    self._on_change(caller.merchant_id)
+                    return await self._carry_out(begun.payment, begun.operation)
+                case store.Found(key=BoundKey() as bound) if bound.operation_id != operation_id:
+                    return await self._repeat(caller, wish, begun)
+                case store.Found(payment=Payment() as payment, operation=Operation() as operation):
+                    # Stored by a round whose reply was lost.
+                    return _settled(begun) or await self._carry_out(payment, operation)
+            await pause_after(round_)
+        raise TransactionAborted
+
+    async def _begin(
+        self, caller: Caller, wish: ChangePayment, key: Key | None, operation_id: str, round_: int
+    ) -> step.Step | store.Found | None:
+        """One round of phase 1: the step that is stored now, or what is stored already; None where
+        another change came first. A round is this payment's only one in this process."""
+        async with self._turns.of(f"{caller.merchant_id} {wish.payment_id}"):
             found = await self._find(caller, wish.payment_id, operation_id, again=round_ > 0)
-            if found.key is not None and found.key.operation_id != operation_id:
-                return await self._repeat(caller, wish, found)
+            if found.key is not None or found.operation is not None:
+                return found
             if found.payment is None:
                 raise PaymentNotFound(wish.payment_id)
-            if found.operation is not None:  # stored by a round whose reply was lost
-                return _settled(found) or await self._carry_out(found.payment, found.operation)
             if round_ == ROUNDS_LIMIT:
-                break
+                return None
             if found.is_over:  # and the loop that ends such payments has not come by yet
                 await self.lapse(found.payment)
-                continue
+                return None
             begun = step.begin(
                 found.payment,
                 wish,
@@ -216,13 +229,10 @@ class Payments:
                 idempotency_key=caller.idempotency_key,
                 now=_now(found.payment),
             )
-            if await changes.begin(
+            is_stored = await changes.begin(
                 self._database, found.payment, begun, key, lease_seconds=self.lease_seconds
-            ):
-                self._on_change(caller.merchant_id)
-                return await self._carry_out(begun.payment, begun.operation)
-            await _pause_after(round_)
-        raise TransactionAborted
+            )
+            return begun if is_stored else None
 
     async def _carry_out(self, payment: Payment, operation: Operation) -> Outcome:
         """From the stored intent to the booked outcome.
@@ -301,7 +311,7 @@ class Payments:
             if found.payment is None or found.operation is None:
                 raise LookupError(f"operation {operation.operation_id} is gone")
             payment = found.payment
-            await _pause_after(round_)
+            await pause_after(round_)
         raise TransactionAborted
 
     async def _repeat(self, caller: Caller, wish: ChangePayment, found: store.Found) -> Outcome:
@@ -419,7 +429,7 @@ class Payments:
             if await changes.reverse(self._database, payment, change, refund, verdict):
                 self._on_change(payment.merchant_id)
                 return
-            await _pause_after(round_)
+            await pause_after(round_)
         raise TransactionAborted
 
     async def _look_up_later(self, operation: Operation, at: datetime | None = None) -> None:
@@ -479,11 +489,6 @@ def _key(caller: Caller, command: CreatePayment | ChangePayment) -> Key | None:
     if caller.idempotency_key is None:
         return None
     return Key(caller.idempotency_key, fingerprint(command))
-
-
-async def _pause_after(round_: int) -> None:
-    longest = min(ROUND_PAUSE_SECONDS * 2**round_, ROUND_PAUSE_LIMIT_SECONDS)
-    await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret depends on it
 
 
 def _now(payment: Payment) -> datetime:

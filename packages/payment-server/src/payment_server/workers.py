@@ -8,7 +8,7 @@ from typing import Final
 
 from payment_server.domain.errors import PaymentServiceError
 from payment_server.domain.operation import Operation
-from payment_server.payments import ANSWER_KEPT_SECONDS, Payments
+from payment_server.payments import Payments
 from payment_server.store import changes
 from payment_server.store import payments as store
 from payment_server.store.database import Database
@@ -21,6 +21,8 @@ LAPSE_PAUSE_SECONDS: Final = 1.0  # nobody minds a second on a deadline
 LAPSE_BATCH: Final = 200  # about as many as are written within the pause
 PRUNE_PAUSE_SECONDS: Final = 600.0  # a week is not shorter for ten minutes
 PRUNE_BATCH: Final = 1_000  # rows locked for some milliseconds
+ANSWER_KEPT_SECONDS: Final = 7 * 24 * 3600.0
+"""For how long a replay has the very bytes of the first answer: longer than callers retry."""
 BATCHES_LIMIT: Final = 500  # in a row, before a loop pauses whatever is left
 HEALTH_PAUSE_SECONDS: Final = 1.0  # load balancers look every few seconds
 ROOM_PAUSE_SECONDS: Final = 1.0  # a disk fills a reserve of hundreds of MiB in no less

@@ -1,9 +1,10 @@
 """How calls are gathered: who goes with whom, in which order, and what becomes of a failure."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
+from service_under_test import until
 
 from payment_server.domain.errors import DatabaseUnavailable, Overloaded
 from payment_server.store import gathering
@@ -23,10 +24,15 @@ class Statements:
         self.sent: list[list[object]] = []
         self.goes_on = asyncio.Event()
         self.goes_on.set()
+        self.connection = asyncio.Event()
+        self.connection.set()
         self.failure: Exception | None = None
 
-    async def run(self, rows: Sequence[Row]) -> list[str]:
-        values = [row[0] for row in rows]
+    async def run(self, take: Callable[[], Sequence[Row]]) -> list[str]:
+        await self.connection.wait()
+        values = [row[0] for row in take()]
+        if not values:
+            return []
         self.sent.append(values)
         await self.goes_on.wait()
         if POISON in values:
@@ -51,8 +57,10 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-def ask(gathered: Gathered[str], *values: object, subject: str = "") -> "list[asyncio.Task[str]]":
-    return [asyncio.create_task(gathered.answer((each,), subject=subject)) for each in values]
+def ask(
+    gathered: Gathered[str], *values: object, subject: str | None = None
+) -> "list[asyncio.Task[str]]":
+    return [asyncio.create_task(gathered.reply((each,), subject=subject)) for each in values]
 
 
 async def held(gathered: Gathered[str], statements: Statements) -> "list[asyncio.Task[str]]":
@@ -110,14 +118,14 @@ async def test_a_statement_has_a_bounded_number_of_bytes(
     gathered: Gathered[str], statements: Statements
 ) -> None:
     size_bytes = gathering.BYTES_LIMIT // 2
-    answers = (gathered.answer((each,), size_bytes=size_bytes) for each in range(5))
+    answers = (gathered.reply((each,), size_bytes=size_bytes) for each in range(5))
     await asyncio.gather(*answers)
     assert statements.sent == [[0, 1], [2, 3], [4]]
 
 
 async def test_a_row_of_any_size_goes(gathered: Gathered[str], statements: Statements) -> None:
     too_many = 2 * gathering.BYTES_LIMIT
-    await asyncio.gather(*(gathered.answer((each,), size_bytes=too_many) for each in "ab"))
+    await asyncio.gather(*(gathered.reply((each,), size_bytes=too_many) for each in "ab"))
     assert statements.sent == [["a"], ["b"]]
 
 
@@ -146,7 +154,7 @@ async def test_calls_about_one_subject_are_never_in_two_statements_at_once(
 async def test_rows_go_in_the_order_of_their_subjects(
     gathered: Gathered[str], statements: Statements
 ) -> None:
-    await asyncio.gather(*(gathered.answer((each,), subject=each) for each in "cab"))
+    await asyncio.gather(*(gathered.reply((each,), subject=each) for each in "cab"))
     assert statements.sent == [["a", "b", "c"]]
 
 
@@ -207,6 +215,49 @@ async def test_a_caller_that_leaves_later_changes_nothing_for_the_others(
     assert statements.sent == [["leaving", "staying"]]
 
 
+async def test_batches_that_are_held_up_keep_nobody_waiting(
+    gathered: Gathered[str], statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "SLOW_SECONDS", 0.01)
+    before = await held(gathered, statements)
+    later = ask(gathered, "later")
+
+    async def are_sent() -> bool:
+        return bool(statements.sent)
+
+    await until(are_sent)
+    assert statements.sent == [["later"]]
+    statements.goes_on.set()
+    await asyncio.gather(*before, *later)
+
+
+async def test_a_batch_is_formed_when_it_can_be_sent(
+    gathered: Gathered[str], statements: Statements
+) -> None:
+    statements.connection.clear()
+    early = ask(gathered, "early", "leaving")
+    await turns()
+    late = ask(gathered, "late")
+    early.pop().cancel()
+    await turns()
+    statements.connection.set()
+    await asyncio.gather(*early, *late)
+    assert statements.sent == [["early", "late"]]
+
+
+async def test_what_is_no_rows_fault_ends_the_search_for_one(
+    gathered: Gathered[str], statements: Statements
+) -> None:
+    calls = ask(gathered, "a", "b", POISON, "d")
+    statements.goes_on.clear()
+    await turns()
+    statements.failure = DatabaseUnavailable("away")
+    statements.goes_on.set()
+    told = await asyncio.gather(*calls, return_exceptions=True)
+    assert told == [statements.failure] * 4
+    assert statements.sent == [["a", "b", POISON, "d"], ["a", "b"]]
+
+
 async def test_who_waited_for_too_long_is_not_sent_any_more(
     gathered: Gathered[str], statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,18 +275,18 @@ async def test_who_waited_for_too_long_is_not_sent_any_more(
 async def test_no_more_may_wait_than_the_limit(
     gathered: Gathered[str], statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "WAITING_LIMIT", 2)
     before = await held(gathered, statements)
+    monkeypatch.setattr(gathering, "CALLERS_LIMIT", len(before) + 2)
     waiting = ask(gathered, "a", "b")
     await turns()
     with pytest.raises(Overloaded):
-        await gathered.answer(("c",))
+        await gathered.reply(("c",))
     statements.goes_on.set()
     await asyncio.gather(*before, *waiting)
-    assert await gathered.answer(("d",)) == "answer to d"
+    assert await gathered.reply(("d",)) == "answer to d"
 
 
 async def test_nothing_is_kept_of_what_is_over(gathered: Gathered[str]) -> None:
     await asyncio.gather(*ask(gathered, 1, 2, POISON, subject="s"), return_exceptions=True)
     await turns()
-    assert (gathered._behind, gathered._waiting, gathered._batches) == ({}, 0, set())
+    assert (gathered._lines, gathered._callers, gathered._began) == ({}, 0, {})

@@ -13,7 +13,7 @@ from payment_server.domain.ledger import transfers_between
 from payment_server.domain.operation import Operation, OperationKind, Refund, Verdict, refund_of
 from payment_server.domain.payment import Payment
 from payment_server.domain.step import Change, Step
-from payment_server.store.database import Database, Statement, UniqueViolation
+from payment_server.store.database import Database, UniqueViolation
 from payment_server.store.rows import (
     CHANGING,
     EVENT,
@@ -35,6 +35,7 @@ from payment_server.store.rows import (
     refund_row,
     typed,
 )
+from payment_server.store.statement import Statement
 
 _CHANGE_ROW: Final = (
     *typed("was", "merchant_id, payment_id, version"),
@@ -107,6 +108,7 @@ _BEGIN: Final = _change(
 ), key AS (
   INSERT INTO idempotency ({KEY})
   SELECT {brought("new_key", KEY)} FROM changed WHERE new_key_idempotency_key IS NOT NULL
+  ORDER BY new_key_merchant_id COLLATE "C", new_key_idempotency_key COLLATE "C"
 )""",
 )
 
@@ -155,7 +157,10 @@ _SETTLE: Final = _change(
   FROM changed
   WHERE refunds.merchant_id = was_merchant_id AND refund_id = outcome_operation_id
 ), key AS (
-  UPDATE idempotency SET answer = outcome_answer FROM changed
+  UPDATE idempotency SET answer = outcome_answer
+  FROM (
+    SELECT was_merchant_id, outcome_idempotency_key, outcome_answer FROM changed
+    ORDER BY was_merchant_id COLLATE "C", outcome_idempotency_key COLLATE "C") AS told
   WHERE idempotency.merchant_id = was_merchant_id
     AND idempotency_key = outcome_idempotency_key
 )""",

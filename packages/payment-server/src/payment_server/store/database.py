@@ -8,7 +8,7 @@ limit: a frozen server does not honour the driver's own time-outs.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -22,6 +22,7 @@ from payment_server.domain.errors import (
     TransactionAborted,
 )
 from payment_server.store.gathering import Gathered
+from payment_server.store.statement import Statement
 
 log = logging.getLogger(__name__)
 
@@ -89,43 +90,15 @@ class StatementFailed(Exception):
     """
 
 
-_FAULTS_OF_ROWS: Final = (UniqueViolation, StatementFailed, TransactionAborted)
+class RowRefused(StatementFailed):
+    """The fault is in what the row has, not in the statement."""
+
+
+_FAULTS_OF_ROWS: Final = (UniqueViolation, RowRefused, TransactionAborted)
 
 
 class UnsafeDatabase(Exception):
     """The server may lose what it has acknowledged; the message says which setting is to blame."""
-
-
-class Statement:
-    """A statement for as many rows at once as there are callers.
-
-    It has the rows in `wish`, by the names of its columns; each row of its result says with `nr`
-    whose answer it is, and no caller has two.
-    """
-
-    def __init__(
-        self,
-        columns: Sequence[tuple[str, str]],
-        body: str,
-        *,
-        writes: bool = False,
-        finishes: bool = False,
-    ) -> None:
-        """`columns` are names and types. `finishes`: it ends what was begun, so it may use the room
-        that is kept in reserve."""
-        arrays = ", ".join(f"${n}::{type_}[]" for n, (_, type_) in enumerate(columns, 1))
-        names = ", ".join(name for name, _ in columns)
-        self.sql = f"""
-WITH wish AS (
-  SELECT * FROM unnest({arrays}) WITH ORDINALITY AS wish ({names}, nr)
-){body}"""
-        self.writes = writes
-        self.finishes = finishes
-        self._long = [n for n, (_, type_) in enumerate(columns) if type_ in ("json", "jsonb")]
-
-    def size_bytes(self, row: tuple[Any, ...]) -> int:
-        """About how much of a request a row takes; what is not JSON is short."""
-        return sum(len(row[n] or "") for n in self._long)
 
 
 class Database:
@@ -165,9 +138,13 @@ class Database:
         return await self._call(sql, arguments, OutcomeUnknown(repeatable=repeatable))
 
     async def gather(
-        self, statement: Statement, *row: object, subject: str = "", repeatable: bool = True
+        self,
+        statement: Statement,
+        *row: object,
+        subject: str | None = None,
+        repeatable: bool = True,
     ) -> asyncpg.Record | None:
-        """The answer to one row, whose statement goes together with those of other callers.
+        """The reply to one row, whose statement goes together with those of other callers.
 
         A write must have the effect of once when it runs twice. Rows of one `subject` never go
         together. Raises what `read` and `write` raise; `repeatable` is about this row's caller.
@@ -179,19 +156,30 @@ class Database:
             run = partial(self._run_gathered, statement)
             gathered = self._gathered[statement] = Gathered(run, faults_of_rows=_FAULTS_OF_ROWS)
         try:
-            return await gathered.answer(row, subject=subject, size_bytes=statement.size_bytes(row))
+            size_bytes = statement.size_bytes(row)
+            return await gathered.reply(row, subject=subject, size_bytes=size_bytes)
         except OutcomeUnknown:
             raise OutcomeUnknown(repeatable=repeatable) from None
 
     async def _run_gathered(
-        self, statement: Statement, rows: Sequence[tuple[object, ...]]
+        self, statement: Statement, take: Callable[[], Sequence[tuple[object, ...]]]
     ) -> list[asyncpg.Record | None]:
-        unknown = OutcomeUnknown(repeatable=True) if statement.writes else None
-        columns = tuple(zip(*rows, strict=True))
-        answers: list[asyncpg.Record | None] = [None] * len(rows)
-        for found in await self._call(statement.sql, columns, unknown):
-            answers[found["nr"] - 1] = found
-        return answers
+        connection = await self._lent()
+        rows = take()
+        if not rows:
+            self._free.put_nowait(connection)
+            return []
+        found = await self._sent(
+            connection,
+            statement.sql,
+            tuple(zip(*rows, strict=True)),
+            OutcomeUnknown(repeatable=True) if statement.writes else None,
+            is_one_row=len(rows) == 1,
+        )
+        replies: list[asyncpg.Record | None] = [None] * len(rows)
+        for each in found:
+            replies[each["nr"] - 1] = each
+        return replies
 
     async def is_up(self) -> bool:
         """Whether the database answers."""
@@ -219,15 +207,38 @@ class Database:
     async def _call(
         self, sql: str, arguments: tuple[object, ...], unknown: OutcomeUnknown | None
     ) -> list[asyncpg.Record]:
-        """Waits for a connection, then runs to the end, whether or not the caller stays."""
-        if self._closed:
-            raise DatabaseUnavailable("the connections to the database are closed")
+        return await self._sent(await self._lent(), sql, arguments, unknown)
+
+    async def _lent(self) -> Connection | None:
+        """Waits for a connection, which `_run` gives back; None stands for one yet to be made."""
+        self._refuse_if_closed()
         try:
             async with asyncio.timeout(ACQUIRE_LIMIT_SECONDS):
                 connection = await self._free.get()
         except TimeoutError:
             raise Overloaded("every database connection is busy") from None
-        task = asyncio.create_task(self._run(connection, sql, arguments, unknown))
+        if self._closed:
+            self._free.put_nowait(connection)
+        self._refuse_if_closed()
+        return connection
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise DatabaseUnavailable("the connections to the database are closed")
+
+    async def _sent(
+        self,
+        connection: Connection | None,
+        sql: str,
+        arguments: tuple[object, ...],
+        unknown: OutcomeUnknown | None,
+        *,
+        is_one_row: bool = True,
+    ) -> list[asyncpg.Record]:
+        """Runs to the end, whether or not the caller stays."""
+        task = asyncio.create_task(
+            self._run(connection, sql, arguments, unknown, is_one_row=is_one_row)
+        )
         self._running.add(task)
         task.add_done_callback(self._forget)
         return await asyncio.shield(task)
@@ -243,11 +254,14 @@ class Database:
         sql: str,
         arguments: tuple[object, ...],
         unknown: OutcomeUnknown | None,
+        *,
+        is_one_row: bool,
     ) -> list[asyncpg.Record]:
         """Runs a statement, and again where its reply was lost.
 
         Once a run was lost it may have had its effect, so no later refusal may be told as one:
-        only a violated key is, which whoever wrote the statement can interpret.
+        only a violated key is, which whoever wrote the statement can interpret, if it is clear
+        whose key it is.
         """
         lost: Exception | None = None
         try:
@@ -260,7 +274,7 @@ class Database:
                     sent = True
                     return await bounded(connection, connection.fetch(sql, *arguments))
                 except ValueError as error:  # the driver's, and it quotes the argument
-                    raise StatementFailed(type(error).__name__) from None
+                    raise RowRefused(type(error).__name__) from None
                 except _LOST as error:
                     log.warning("a database call was cut off: %s", type(error).__name__)
                     lost = unknown if sent and unknown is not None else lost
@@ -269,7 +283,7 @@ class Database:
                     if isinstance(error, TimeoutError):
                         break  # a frozen server stays frozen; the caller has waited long enough
                 except asyncpg.UniqueViolationError:
-                    raise UniqueViolation from None
+                    raise (lost if lost and not is_one_row else UniqueViolation()) from None
                 except asyncpg.PostgresError as error:
                     raise lost or _meaning_of(error) from None
         finally:
@@ -316,6 +330,8 @@ def _meaning_of(error: asyncpg.PostgresError) -> Exception:
             return DatabaseUnavailable("a statement took longer than the database allows")
         case _ if isinstance(error, _REFUSED):
             return DatabaseUnavailable("the database refused the call")
+        case asyncpg.DataError() | asyncpg.IntegrityConstraintViolationError():
+            return RowRefused(f"SQLSTATE {error.sqlstate}, {error.constraint_name}")
         case _:
             return StatementFailed(f"SQLSTATE {error.sqlstate}, {error.constraint_name}")
 

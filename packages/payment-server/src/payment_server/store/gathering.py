@@ -1,17 +1,18 @@
 """Concurrent calls as one statement.
 
-A call goes in the next turn of the event loop, with all others of this turn. While as many batches
-as may be are under way, calls wait together, and go as one when a batch has ended. So nothing ever
-waits for a timer, and the busier the service, the less of PostgreSQL each call needs.
+A call goes in the next turn of the event loop, with all others of this turn. While batches are
+under way, calls wait together, and go as one when a batch has ended. So nothing waits for a timer,
+and the busier the service, the less of PostgreSQL each call needs.
 
-Nobody can tell from the answers. A row that fails, fails alone; calls about one subject go one
-after the other, in the order in which they came; and a caller that leaves changes nothing for the
-others.
+A row that the statement refuses, fails alone; what befalls the connection befalls the batch. Calls
+about one subject go one after the other, as they came; and a caller that leaves changes nothing for
+the others.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 from payment_server.domain.errors import Overloaded
@@ -25,144 +26,180 @@ BYTES_LIMIT: Final = 1024 * 1024
 BATCHES_LIMIT: Final = 2
 """Of one statement at once: one is made durable while the next is carried out."""
 
-WAITING_LIMIT: Final = 16_384
-"""Calls that wait: more than the gate lets in, so they are the service's own by then."""
+SLOW_SECONDS: Final = 0.1
+"""A batch that takes longer is held up, by a lock or a frozen server, and counts no more: others
+must not wait for it."""
+
+SLOW_BATCHES_LIMIT: Final = 8
+"""At once, the slow ones among them; each has a connection."""
+
+CALLERS_LIMIT: Final = 16_384
+"""More than the gate lets in, and a batch's worth of the service's own."""
 
 WAIT_LIMIT_SECONDS: Final = 15.0
-"""For callers without a deadline; others leave with theirs."""
+"""Who has waited longer when a batch is formed is not sent; callers with deadlines leave before."""
 
 Row = tuple[object, ...]
-Answer = TypeVar("Answer")
+Reply = TypeVar("Reply")
 
 
-class Gathered(Generic[Answer]):
+class Gathered(Generic[Reply]):
     """The calls of one statement."""
 
     def __init__(
         self,
-        run: Callable[[Sequence[Row]], Awaitable[Sequence[Answer]]],
+        run: Callable[[Callable[[], Sequence[Row]]], Awaitable[Sequence[Reply]]],
         *,
         faults_of_rows: tuple[type[Exception], ...],
     ) -> None:
-        """`run` carries out a statement with these rows, and answers each. Whatever it raises, all
-        of its callers hear; but where it is a fault that one row may have, the rows are tried again
-        in two halves, until whose fault it is is known."""
+        """`run` asks for the rows when it can send them, and answers each; there may be none left
+        by then. What it raises, all of their callers hear; but where it is a fault that a row may
+        have, and nothing was changed, the rows are tried again in halves until the row is found."""
         self._run = run
         self._faults_of_rows = faults_of_rows
-        self._ready: deque[_Call[Answer]] = deque()
-        self._behind: dict[str, list[_Call[Answer]]] = {}
+        self._ready: deque[_Call[Reply]] = deque()
+        self._lines: dict[str, deque[_Call[Reply]]] = {}
         """For each subject that is ready or under way: who comes after it."""
-        self._batches: set[asyncio.Task[None]] = set()
-        self._waiting = 0
-        self._is_stirred = False
+        self._began: dict[asyncio.Task[None], float] = {}
+        """The batches under way, and since when."""
+        self._callers = 0
+        self._is_starting = False
 
-    async def answer(self, row: Row, *, subject: str = "", size_bytes: int = 0) -> Answer:
-        """The answer to one row. Rows of one subject are never in the same statement, nor in two
-        at once; empty is no subject. Raises Overloaded, and what the statement raises."""
-        if self._waiting >= WAITING_LIMIT:
-            raise Overloaded(f"{WAITING_LIMIT} calls wait for the database")
-        call: _Call[Answer] = _Call(row, subject, size_bytes)
-        self._waiting += 1
-        if not subject:
+    async def reply(self, row: Row, *, subject: str | None = None, size_bytes: int = 0) -> Reply:
+        """The reply to one row. Rows of one subject are never in the same statement, nor in two
+        at once. Raises Overloaded, and what the statement raises."""
+        if self._callers >= CALLERS_LIMIT:
+            raise Overloaded(f"{CALLERS_LIMIT} callers wait for one statement")
+        call: _Call[Reply] = _Call(row, subject, size_bytes)
+        if subject is None:
             self._ready.append(call)
-        elif (line := self._behind.get(subject)) is not None:
+        elif (line := self._lines.get(subject)) is not None:
             line.append(call)
         else:
-            self._behind[subject] = []
+            self._lines[subject] = deque()
             self._ready.append(call)
-        self._stir()
-        return await call.answer
+        self._start_soon()
+        self._callers += 1
+        try:
+            return await call.outcome
+        finally:
+            self._callers -= 1
+            call.row = ()  # it may stay in a line for a while
 
-    def _stir(self) -> None:
-        """Starts what may start once this turn of the loop is over, and everybody has come."""
-        if not self._is_stirred:
-            self._is_stirred = True
+    def _start_soon(self) -> None:
+        """Once this turn of the loop is over, and everybody has come."""
+        if not self._is_starting:
+            self._is_starting = True
             asyncio.get_running_loop().call_soon(self._start)
 
     def _start(self) -> None:
-        self._is_stirred = False
-        while self._ready and len(self._batches) < BATCHES_LIMIT:
-            if batch := self._next():
-                task = asyncio.create_task(self._carry_out(batch))
-                self._batches.add(task)
-                task.add_done_callback(self._ended)
+        self._is_starting = False
+        loop = asyncio.get_running_loop()
+        slow = loop.time() - SLOW_SECONDS
+        quick = sum(began > slow for began in self._began.values())
+        if not self._ready or quick >= BATCHES_LIMIT or len(self._began) >= SLOW_BATCHES_LIMIT:
+            return
+        task = asyncio.create_task(self._carry_out())
+        self._began[task] = loop.time()
+        task.add_done_callback(self._ended)
+        loop.call_later(SLOW_SECONDS, self._start_soon)
 
-    def _next(self) -> "list[_Call[Answer]]":
-        """Takes the next batch, ordered by subject, so that two processes cannot wait for each
-        other's rows in turn."""
-        batch: list[_Call[Answer]] = []
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._began[task]
+        self._start_soon()
+
+    async def _carry_out(self) -> None:
+        batch: list[_Call[Reply]] = []
+        try:
+            await self._settle(batch, partial(self._form, batch))
+        except Exception as error:
+            if not batch:  # it never came to that
+                self._form(batch)
+            for call in batch:
+                call.fail(error)
+        finally:
+            for call in batch:
+                self._let_next(call)
+
+    async def _settle(self, calls: "list[_Call[Reply]]", rows: Callable[[], Sequence[Row]]) -> None:
+        """Sends the rows, and where one of them is at fault, halves of them. Raises what is no
+        row's fault, which ends the search."""
+        try:
+            replies = await self._run(rows)
+            for call, reply in zip(calls, replies, strict=True):
+                call.succeed(reply)
+        except self._faults_of_rows as fault:
+            if len(calls) == 1:
+                calls[0].fail(fault)
+                return
+            half = len(calls) // 2
+            for part in (calls[:half], calls[half:]):
+                if waiting := [call for call in part if not call.outcome.done()]:
+                    await self._settle(waiting, partial(_rows_of, waiting))
+
+    def _form(self, batch: "list[_Call[Reply]]") -> list[Row]:
+        batch += self._next()
+        if self._ready:  # more than fits
+            self._start_soon()
+        return _rows_of(batch)
+
+    def _next(self) -> "list[_Call[Reply]]":
+        """The next batch, without those who have left or come too late.
+
+        Ordered by subject: rows take their locks in this order, so that two processes do not wait
+        for each other in turn.
+        """
+        batch: list[_Call[Reply]] = []
         left_bytes = BYTES_LIMIT
-        too_late = asyncio.get_running_loop().time() - WAIT_LIMIT_SECONDS
         while self._ready and len(batch) < ROWS_LIMIT:
             call = self._ready[0]
             if batch and call.size_bytes > left_bytes:
                 break
             self._ready.popleft()
-            self._waiting -= 1
-            if call.came_at < too_late:
-                call.fail(Overloaded("the database was busy for too long"))
-            if call.answer.done():  # too late, or its caller has left
-                self._free(call)
+            if not call.is_wanted():
+                self._let_next(call)
                 continue
             left_bytes -= call.size_bytes
             batch.append(call)
-        batch.sort(key=lambda each: each.subject)
-        return batch
+        return sorted(batch, key=lambda call: call.subject or "")
 
-    async def _carry_out(self, batch: "Sequence[_Call[Answer]]") -> None:
-        try:
-            await self._settle(batch)
-        finally:
-            for call in batch:
-                call.answer.cancel()  # nothing, unless the service itself has ended
-                self._free(call)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._batches.discard(task)
-        self._start()
-
-    async def _settle(self, batch: "Sequence[_Call[Answer]]") -> None:
-        try:
-            answers = await self._run([call.row for call in batch])
-        except self._faults_of_rows as fault:
-            if len(batch) == 1:
-                batch[0].fail(fault)
-                return
-            half = len(batch) // 2
-            await self._settle(batch[:half])
-            await self._settle(batch[half:])
-        except Exception as error:
-            for call in batch:
-                call.fail(error)
-        else:
-            for call, answer in zip(batch, answers, strict=True):
-                if not call.answer.done():
-                    call.answer.set_result(answer)
-
-    def _free(self, call: "_Call[Answer]") -> None:
+    def _let_next(self, call: "_Call[Reply]") -> None:
         """Who comes after it about the same subject is ready."""
-        if not call.subject:
+        if call.subject is None:
             return
-        line = self._behind[call.subject]
+        line = self._lines[call.subject]
         if line:
-            self._ready.append(line.pop(0))
+            self._ready.append(line.popleft())
         else:
-            del self._behind[call.subject]
+            del self._lines[call.subject]
 
 
-class _Call(Generic[Answer]):
-    """A row, and whoever waits for its answer."""
+def _rows_of(calls: "Sequence[_Call[Reply]]") -> list[Row]:
+    return [call.row for call in calls]
 
-    __slots__ = ("answer", "came_at", "row", "size_bytes", "subject")
 
-    def __init__(self, row: Row, subject: str, size_bytes: int) -> None:
+class _Call(Generic[Reply]):
+    """A row, and what becomes of it for whoever waits."""
+
+    __slots__ = ("came_at", "outcome", "row", "size_bytes", "subject")
+
+    def __init__(self, row: Row, subject: str | None, size_bytes: int) -> None:
         loop = asyncio.get_running_loop()
         self.row = row
         self.subject = subject
         self.size_bytes = size_bytes
         self.came_at = loop.time()
-        self.answer: asyncio.Future[Answer] = loop.create_future()
+        self.outcome: asyncio.Future[Reply] = loop.create_future()
+
+    def is_wanted(self) -> bool:
+        if asyncio.get_running_loop().time() > self.came_at + WAIT_LIMIT_SECONDS:
+            self.fail(Overloaded("the database was busy for too long"))
+        return not self.outcome.done()
+
+    def succeed(self, reply: Reply) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(reply)
 
     def fail(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+        if not self.outcome.done():
+            self.outcome.set_exception(error)

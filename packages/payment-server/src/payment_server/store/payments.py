@@ -8,7 +8,7 @@ from payment_server.domain.commands import ListPayments
 from payment_server.domain.idempotency import Answer
 from payment_server.domain.operation import Operation, Refund
 from payment_server.domain.payment import EventType, Payment
-from payment_server.store.database import Database, Statement
+from payment_server.store.database import Database
 from payment_server.store.rows import (
     EVENT,
     KEY,
@@ -30,6 +30,7 @@ from payment_server.store.rows import (
     refund_of_row,
     typed,
 )
+from payment_server.store.statement import Statement
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -83,7 +84,7 @@ async def create(database: Database, payment: Payment, key: Key | None) -> Bound
         *payment_row(payment),
         *event_row(None, payment, EventType.CREATED),
         *key_row(payment.merchant_id, key, Answer(payment), payment.payment_id, None),
-        subject=f"{payment.merchant_id} {key.text}" if key else "",
+        subject=f"{payment.merchant_id} {key.text}" if key else None,
         repeatable=key is not None,
     )
     return bound_key_of(stored) if stored else None
