@@ -286,10 +286,13 @@ def amounts_of(payment: Payment) -> tuple[int, ...]:
 
 @cache
 def listed_in_migration(constraint: str) -> frozenset[tuple[str, ...]]:
-    """The rows that a CHECK of the second migration lists: texts in brackets."""
+    """The rows that a CHECK of the second migration lists: in brackets, or as an array's texts."""
     migration = files("payment_server.store") / "migrations" / "0002_ledger_and_events.sql"
     text = migration.read_text(encoding="utf-8").partition(f"CONSTRAINT {constraint} CHECK")[2]
-    rows = re.findall(r"\('[^()]*'\)", text.partition(";")[0])
+    check = text.partition(";")[0]
+    if array := re.search(r"ANY \('\{([^}]*)\}'\)", check):
+        return frozenset(tuple(each.split()) for each in array[1].split(","))
+    rows = re.findall(r"\('[^()]*'\)", check)
     return frozenset(tuple(re.findall(r"'([^']+)'", row)) for row in rows)
 
 
