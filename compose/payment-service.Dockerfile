@@ -30,6 +30,8 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --frozen --package payment-server --no-editable --group test
 RUN useradd --create-home --uid 10001 payment && chown payment /src
 USER payment
+# Tests wait about as long as they compute (scripts/run_tests.py says the same).
+ENV PYTEST_XDIST_AUTO_NUM_WORKERS=4
 CMD ["/opt/payment/bin/python", "-m", "pytest", "-n", "auto", "packages/payment-server"]
 
 FROM python:${PYTHON_VERSION}-slim AS service

@@ -53,7 +53,7 @@ def siblings_among(requirements: list[object]) -> set[str]:
 
 
 def length_faults() -> Iterator[str]:
-    for path in sorted((*ROOT.glob("packages/**/*.py"), *ROOT.glob("scripts/*.py"))):
+    for path in sorted((*ROOT.glob("packages/**/*.py"), *ROOT.glob("scripts/**/*.py"))):
         if "_pb2" in path.name:
             continue
         text = path.read_text()
