@@ -52,6 +52,7 @@ def _step(rpc: str, verb: str) -> Operation:
 OPERATIONS = {
     "create": Operation("CreatePayment", "POST", "/payments", "createPayment"),
     "get": Operation("GetPayment", "GET", "/payments/{payment_id}", "payment"),
+    "list": Operation("ListPayments", "GET", "/payments", "payments"),
     "get_refund": Operation("GetRefund", "GET", "/refunds/{refund_id}", "refund"),
     "process": _step("ProcessPayment", "process"),
     "capture": _step("CapturePayment", "capture"),

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from every_error.cells import FROZEN, GOOD, NOWHERE, SURFACES, UNDER_WAY, Refusal
+from every_error.cells import FROZEN, GOOD, SURFACES, UNDER_WAY, Refusal
 from every_error.doors import Doors
-from every_error.postgres import frozen, has_all_connections
+from every_error.postgres import CONNECTIONS, frozen, has_all_connections
 from every_error.preparing import WAIT_LIMIT_SECONDS, prepared, until
 from every_error.rows import assert_row
 
@@ -72,7 +72,11 @@ def test_a_database_that_does_not_answer_is_told_alike(patient: tuple[Doors, int
 
 
 def has_opened_its_connections(doors: Doors, server_pid: int) -> bool:
-    """What is sent may be lost; without a connection the service would know that it was not."""
-    for call in [doors.grpc.begin("get", payment_id=NOWHERE) for _ in range(100)]:
+    """What is sent may be lost; without a connection the service would know that it was not. Lists
+    share no statement, so each wants a connection of its own while the others get no answer."""
+    with frozen(server_pid):
+        calls = [doors.grpc.begin("list") for _ in range(2 * CONNECTIONS)]
+        time.sleep(0.3)  # for them to come in; less than a connection may take
+    for call in calls:
         call.exception()
     return has_all_connections(server_pid)
