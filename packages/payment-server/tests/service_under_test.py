@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ SETTINGS = {
     "PAYMENT_HTTP_PORT": "0",
 }
 """What services under test have unless a test says otherwise."""
+
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients that speak plain HTTP, or each would read all certificates of authorities first."""
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -113,7 +117,7 @@ def service_on(
 async def clients_of(address: Address) -> AsyncIterator[Servers]:
     async with (
         grpc.aio.insecure_channel(f"127.0.0.1:{address.grpc_port}") as channel,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{address.http_port}") as http,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{address.http_port}", verify=NO_TLS) as http,
     ):
         yield Servers(address.grpc_port, address.http_port, channel, http)
 
