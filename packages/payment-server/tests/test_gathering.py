@@ -34,6 +34,18 @@ async def everything_adds_up(database_url: str) -> AsyncIterator[None]:
     assert await differences_in(database_url) == {}
 
 
+@pytest.fixture
+async def own_postgres() -> AsyncIterator[EmbeddedPostgres]:
+    """A PostgreSQL that the test may freeze."""
+    postgres = EmbeddedPostgres.ephemeral()
+    await postgres.start()
+    try:
+        await schema.migrate(postgres.url(OWNER_ROLE))
+        yield postgres
+    finally:
+        await postgres.stop()
+
+
 def drawn(**fields: Any) -> Payment:
     payment_id = ids.new_id()
     created_at = ids.time_of(payment_id)
@@ -139,10 +151,10 @@ async def begin(database: Database, payment: Payment, key: str | None = None) ->
 
 
 async def test_who_was_in_a_batch_that_was_lost_is_told_of_no_refusal(
-    database_url: str,
+    own_postgres: EmbeddedPostgres,
 ) -> None:
     """The first run may yet commit, whatever the second one says."""
-    database = Database(database_url, connections=1)
+    database = Database(own_postgres.url(SERVICE_ROLE), connections=1)
     one, other, refused = [drawn() for _ in range(3)]
     for each in (one, other, refused):
         await payments.create(database, each, None)
@@ -184,18 +196,6 @@ async def test_sixty_callers_of_one_payment_are_all_served(servers: Servers) -> 
     await asyncio.gather(*captures)
     request = pb.GetPaymentRequest(payment_id=created.payment_id)
     assert (await servers.stub.GetPayment(request)).status == "captured"
-
-
-@pytest.fixture
-async def own_postgres() -> AsyncIterator[EmbeddedPostgres]:
-    """A PostgreSQL that the test may freeze."""
-    postgres = EmbeddedPostgres.ephemeral()
-    await postgres.start()
-    try:
-        await schema.migrate(postgres.url(OWNER_ROLE))
-        yield postgres
-    finally:
-        await postgres.stop()
 
 
 async def test_a_database_that_freezes_in_mid_batch_leaves_every_caller_the_truth(
