@@ -12,7 +12,7 @@ import asyncpg
 async def copy_of(superuser_url: str, template: str) -> AsyncIterator[str]:
     """The URL of a database that is gone afterwards."""
     name = f"{template[:32]}_{secrets.token_hex(6)}"
-    await execute(superuser_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    await execute(superuser_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     try:
         yield with_database(superuser_url, name)
     finally:

@@ -44,6 +44,7 @@ from unit.payment_model import PaymentModel, Refused
 from payment.v1 import payment_pb2 as pb
 from payment_server import payments as use_cases
 from payment_server.payments import Payments
+from payment_server.store import database as database_module
 from payment_server.store.database import Database
 
 LATE = "the processor is late with operation %s"  # which card_timeout is
@@ -302,6 +303,10 @@ async def world(
 ) -> AsyncIterator[World]:
     # A twin is told at once that the outcome is outstanding, and card_timeout times out soon.
     monkeypatch.setattr(use_cases, "TWIN_WAIT_SECONDS", 0.0)
+    # A disk that stalls for seconds is no matter of the model: the database may take its time.
+    monkeypatch.setattr(database_module, "CALL_LIMIT_SECONDS", 40.0)
+    for limit in ("lock_timeout", "statement_timeout"):
+        monkeypatch.setitem(database_module._SESSION, limit, "30000")
     outside = Outside()
     async with running(database_url, {"PAYMENT_PROCESSOR_TIMEOUT_MS": "100"}, outside) as servers:
         yield World(
