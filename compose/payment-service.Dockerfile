@@ -30,8 +30,9 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --frozen --package payment-server --no-editable --group test
 RUN useradd --create-home --uid 10001 payment && chown payment /src
 USER payment
-# Tests wait about as long as they compute (scripts/run_tests.py says the same).
-ENV PYTEST_XDIST_AUTO_NUM_WORKERS=4
+# One after the other: they share the stack's PostgreSQL, where a transaction of one test holds back
+# the watchers of another, and copies of databases stall everybody.
+ENV PYTEST_XDIST_AUTO_NUM_WORKERS=1
 CMD ["/opt/payment/bin/python", "-m", "pytest", "-n", "auto", "packages/payment-server"]
 
 FROM python:${PYTHON_VERSION}-slim AS service
