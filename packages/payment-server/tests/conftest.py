@@ -15,7 +15,7 @@ from payment_server.api.transport import Transport
 from payment_server.processors import Processor
 from payment_server.store import schema
 from payment_server.store.database import Database
-from payment_server.store.embedded import SUPERUSER, EmbeddedPostgres
+from payment_server.store.embedded import OWNER_ROLE, SUPERUSER, EmbeddedPostgres
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +39,18 @@ async def template(superuser_url: str) -> AsyncIterator[str]:
     async with copy_of(superuser_url, "template0") as url:
         await schema.migrate(url)
         yield name_of(url)
+
+
+@pytest.fixture
+async def own_postgres() -> AsyncIterator[EmbeddedPostgres]:
+    """A PostgreSQL of the test's own, which it may freeze and kill."""
+    postgres = EmbeddedPostgres.ephemeral()
+    await postgres.start()
+    try:
+        await schema.migrate(postgres.url(OWNER_ROLE))
+        yield postgres
+    finally:
+        await postgres.stop()
 
 
 @pytest.fixture

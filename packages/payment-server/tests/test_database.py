@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
 
 import grpc
 import pytest
@@ -18,7 +17,6 @@ from payment_server.domain.errors import (
     StorageFull,
 )
 from payment_server.store import database as module
-from payment_server.store import schema
 from payment_server.store.database import (
     Database,
     StatementFailed,
@@ -29,18 +27,6 @@ from payment_server.store.database import (
 from payment_server.store.embedded import OWNER_ROLE, SERVICE_ROLE, EmbeddedPostgres
 
 REQUEST = pb.CreatePaymentRequest(amount="1", customer_id="c", idempotency_key="k")
-
-
-@pytest.fixture
-async def own_postgres() -> AsyncIterator[EmbeddedPostgres]:
-    """A PostgreSQL that the test may freeze and kill."""
-    postgres = EmbeddedPostgres.ephemeral()
-    await postgres.start()
-    try:
-        await schema.migrate(postgres.url(OWNER_ROLE))
-        yield postgres
-    finally:
-        await postgres.stop()
 
 
 async def test_a_frozen_server_is_given_up_within_the_limit(

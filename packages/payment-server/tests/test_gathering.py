@@ -19,7 +19,7 @@ from payment_server.domain.commands import ChangePayment
 from payment_server.domain.errors import OutcomeUnknown
 from payment_server.domain.payment import Action, CaptureMethod, Payment
 from payment_server.domain.step import Step
-from payment_server.store import changes, gathering, payments, schema
+from payment_server.store import changes, gathering, payments
 from payment_server.store import database as module
 from payment_server.store.database import Database, StatementFailed
 from payment_server.store.embedded import OWNER_ROLE, SERVICE_ROLE, SUPERUSER, EmbeddedPostgres
@@ -32,18 +32,6 @@ FULL = gathering.ROWS_LIMIT
 async def everything_adds_up(database_url: str) -> AsyncIterator[None]:
     yield
     assert await differences_in(database_url) == {}
-
-
-@pytest.fixture
-async def own_postgres() -> AsyncIterator[EmbeddedPostgres]:
-    """A PostgreSQL that the test may freeze."""
-    postgres = EmbeddedPostgres.ephemeral()
-    await postgres.start()
-    try:
-        await schema.migrate(postgres.url(OWNER_ROLE))
-        yield postgres
-    finally:
-        await postgres.stop()
 
 
 def drawn(**fields: Any) -> Payment:
