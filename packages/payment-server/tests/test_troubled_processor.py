@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
-from gated_processor import QUICK, Gated
+from gated_processor import QUICK, Gated, never
 from service_under_test import (
     Servers,
     Start,
@@ -171,6 +172,23 @@ async def test_whose_intent_was_settled_by_another_gets_the_answer_that_its_key_
     assert (first.status, first.payment.version) == ("captured", 3)
     assert first == replay
     assert processor.asked[first.operation.operation_id] == 1
+
+
+async def test_a_service_that_has_stopped_goes_on_with_nothing(
+    start: Start, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    processor = Gated()
+    processor.before = never
+    before = asyncio.all_tasks()
+    async with start(processor, PAYMENT_PROCESSOR_TIMEOUT_MS="60000") as servers:
+        created = await servers.created()
+        request = pb.ProcessPaymentRequest(payment_id=created.payment_id)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await servers.stub.ProcessPayment(request, timeout=0.5)
+    assert not asyncio.all_tasks() - before
+    assert "1 changes are left as they are" in caplog.text
+    (row,) = await database.read("SELECT status, lease_until IS NOT NULL FROM operations")
+    assert tuple(row) == ("pending", True)
 
 
 # A disk without room.

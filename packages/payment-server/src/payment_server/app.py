@@ -186,6 +186,7 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
         payments = Payments(
             database, processor, processor_limit_seconds=limit_seconds, on_change=watching.hint
         )
+        stack.push_async_callback(payments.close)
         rpc = RpcServer(Service(payments, reader, is_up), watching, gate, _transport(settings))
         stack.push_async_callback(rpc.stop, CLOSE_GRACE_SECONDS)
         grpc_port = await _listening(rpc.start(settings.host, settings.grpc_port), "GRPC")

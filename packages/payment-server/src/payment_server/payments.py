@@ -8,10 +8,10 @@ crash or a lost reply leaves between the phases, `resume` finishes.
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -45,6 +45,7 @@ from payment_server.store import changes
 from payment_server.store import payments as store
 from payment_server.store.database import Database
 from payment_server.store.rows import BoundKey, Key
+from payment_server.tasks import Tasks
 from payment_server.turns import Turns, pause_after
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class Payments:
         """For how long an operation is left to who began it: the call to the processor, and as
         much again for the booking."""
         self._on_change = on_change
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running = Tasks()
         self._turns = Turns()
 
     async def create(self, caller: Caller, command: CreatePayment) -> Outcome:
@@ -182,7 +183,7 @@ class Payments:
         if len(self._running) >= CHANGES_LIMIT:
             raise Overloaded(f"{CHANGES_LIMIT} changes are under way")
         # From here on a task of its own: a caller that goes away leaves nothing half done.
-        return await asyncio.shield(self._spawn(self._change(caller, wish, key)))
+        return await self._running.result(self._change(caller, wish, key))
 
     async def _change(self, caller: Caller, wish: ChangePayment, key: Key | None) -> Outcome:
         """Phase 1, decided anew while others come first; then the call, and phase 2."""
@@ -446,20 +447,14 @@ class Payments:
             self._on_change(payment.merchant_id)
 
     async def drain(self, limit_seconds: float) -> None:
-        """Waits for the operations under way; what is not done by then is for `resume`."""
+        """Waits for the changes under way."""
+        await self._running.ended(limit_seconds)
+
+    async def close(self) -> None:
+        """Stops what is still under way: it is for `resume`, in this process or the next."""
         if self._running:
-            await asyncio.wait(self._running, timeout=limit_seconds)
-
-    def _spawn(self, work: Coroutine[Any, Any, Outcome]) -> asyncio.Task[Outcome]:
-        task = asyncio.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._forget)
-        return task
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # its caller is told, or gone
+            log.warning("%d changes are left as they are, to be resumed", len(self._running))
+        await self._running.cancel()
 
 
 _GIVEN_BACK: Final = (OperationKind.REFUND, OperationStatus.SUCCEEDED)

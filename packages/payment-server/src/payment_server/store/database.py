@@ -23,6 +23,7 @@ from payment_server.domain.errors import (
 )
 from payment_server.store.gathering import Gathered
 from payment_server.store.statement import Statement
+from payment_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class Database:
         for _ in range(connections):
             self._free.put_nowait(None)
         self._open: set[Connection] = set()
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running = Tasks()
         self._gathered: dict[Statement, Gathered[asyncpg.Record | None]] = {}
         self._closed = False
         self.writable = True
@@ -199,8 +200,7 @@ class Database:
     async def close(self) -> None:
         """Lets the statements under way end, within the limit of one, and disconnects."""
         self._closed = True
-        if self._running:
-            await asyncio.wait(self._running, timeout=CALL_LIMIT_SECONDS)
+        await self._running.ended(CALL_LIMIT_SECONDS)
         for connection in self._open:
             connection.terminate()
 
@@ -236,17 +236,9 @@ class Database:
         is_one_row: bool = True,
     ) -> list[asyncpg.Record]:
         """Runs to the end, whether or not the caller stays."""
-        task = asyncio.create_task(
+        return await self._running.result(
             self._run(connection, sql, arguments, unknown, is_one_row=is_one_row)
         )
-        self._running.add(task)
-        task.add_done_callback(self._forget)
-        return await asyncio.shield(task)
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # its caller may be gone; the error is no news to anybody else
 
     async def _run(
         self,
@@ -327,8 +319,10 @@ def _meaning_of(error: asyncpg.PostgresError) -> Exception:
         case asyncpg.DiskFullError():
             return StorageFull("the database has no room left")
         case asyncpg.QueryCanceledError():
+            log.warning("a statement was stopped: SQLSTATE %s", error.sqlstate)
             return DatabaseUnavailable("a statement took longer than the database allows")
         case _ if isinstance(error, _REFUSED):
+            log.warning("the database refused a call: SQLSTATE %s", error.sqlstate)
             return DatabaseUnavailable("the database refused the call")
         case asyncpg.DataError() | asyncpg.IntegrityConstraintViolationError():
             return RowRefused(f"SQLSTATE {error.sqlstate}, {error.constraint_name}")
