@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from databases import copy_of
 
-from payment_server.store import changes, database, events, payments
+from payment_server.store import changes, database, election, events, payments
 from payment_server.store.database import Connection, connect
 from payment_server.store.statement import Statement
 
@@ -81,6 +81,7 @@ STATEMENTS: Final = {
     "refunds of a payment": (payments._LIST_REFUNDS, MERCHANT, MIDDLE, HIGH, "51"),
     "answers to forget": (payments._PRUNE, "604800", "1000"),
     "operations to look up": (changes._CLAIM, "10", "20"),
+    "an election": (election._STAND, "gen_random_uuid()", "2"),
     "payments to lapse": (changes._LAPSED, "200"),
     "events of a payment": (events._LIST, MERCHANT, MIDDLE, "0", "51"),
     "where a watcher stands": (events._STANDING, MERCHANT, "'50000'", MIDDLE, "1"),

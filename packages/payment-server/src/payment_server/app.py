@@ -210,21 +210,25 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
         look_up = partial(workers.look_up_due, database, payments)
         lapse = partial(workers.lapse_due, database, payments)
         prune = partial(workers.prune_answers, database)
+        candidate = workers.Candidate(database)
 
         await watch_health()
+        await candidate.stand()
         try:
             async with workers.beside(
                 ("health", watch_health, workers.HEALTH_PAUSE_SECONDS),
                 ("room", watch_room, workers.ROOM_PAUSE_SECONDS),
-                ("look-up", look_up, workers.LOOK_UP_PAUSE_SECONDS),
-                ("lapse", lapse, workers.LAPSE_PAUSE_SECONDS),
-                ("prune", prune, workers.PRUNE_PAUSE_SECONDS),
+                ("election", candidate.stand, workers.ELECTION_PAUSE_SECONDS),
+                ("look-up", candidate.when_elected(look_up), workers.LOOK_UP_PAUSE_SECONDS),
+                ("lapse", candidate.when_elected(lapse), workers.LAPSE_PAUSE_SECONDS),
+                ("prune", candidate.when_elected(prune), workers.PRUNE_PAUSE_SECONDS),
                 ("watch", watching.look, HINTS_PAUSE_SECONDS),
             ):
                 yield Address(grpc_port, http_port)
         finally:
             gate.close()
             watching.close()
+            await candidate.resign()
             await rpc.set_serving(False)
             await gate.emptied(plan.grace_seconds)
             await payments.drain(plan.grace_seconds)

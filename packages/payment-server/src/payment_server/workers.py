@@ -1,7 +1,11 @@
-"""The loops that run beside the calls: each does one thing, forever, and survives its failures."""
+"""The loops that run beside the calls: each does one thing, forever, and survives its failures.
+
+What needs doing once for a database is done by the one process that is elected for it.
+"""
 
 import asyncio
 import logging
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -9,7 +13,7 @@ from typing import Final
 from payment_server.domain.errors import PaymentServiceError
 from payment_server.domain.operation import Operation
 from payment_server.payments import Payments
-from payment_server.store import changes
+from payment_server.store import changes, election
 from payment_server.store import payments as store
 from payment_server.store.database import Database
 
@@ -26,6 +30,12 @@ ANSWER_KEPT_SECONDS: Final = 7 * 24 * 3600.0
 BATCHES_LIMIT: Final = 500  # in a row, before a loop pauses whatever is left
 HEALTH_PAUSE_SECONDS: Final = 1.0  # load balancers look every few seconds
 ROOM_PAUSE_SECONDS: Final = 1.0  # a disk fills a reserve of hundreds of MiB in no less
+ELECTION_PAUSE_SECONDS: Final = 0.5
+"""Each time costs the elected one a commit, and the others a look at one row."""
+ELECTION_LEASE_SECONDS: Final = 2.0
+"""After a kill nobody is elected for so long, and at most one pause more. A lease outlives three
+renewals that came to nothing."""
+RESIGN_LIMIT_SECONDS: Final = 0.5  # whoever stops has no time for a database that does not answer
 STOP_LIMIT_SECONDS: Final = 1.0  # a loop ends where it awaits, and all of them do
 
 Once = Callable[[], Awaitable[None]]
@@ -41,6 +51,47 @@ async def beside(*loops: tuple[str, Once, float]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=STOP_LIMIT_SECONDS)
+
+
+class Candidate:
+    """One process among those that serve a database; `is_elected` for as long as its lease."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._holder = uuid.uuid4()
+        self._elected_until = 0.0
+
+    @property
+    def is_elected(self) -> bool:
+        """By this process's own clock, from before the database was asked."""
+        return asyncio.get_running_loop().time() < self._elected_until
+
+    async def stand(self) -> None:
+        """Renews the lease, or takes it where nobody has it."""
+        asked_at = asyncio.get_running_loop().time()
+        lease_seconds = ELECTION_LEASE_SECONDS
+        if await election.stand(self._database, self._holder, lease_seconds=lease_seconds):
+            self._elected_until = asked_at + lease_seconds
+
+    async def resign(self) -> None:
+        """Lets another one be elected at once; if that fails, when the lease is over."""
+        if not self.is_elected:
+            return
+        self._elected_until = 0.0
+        try:
+            async with asyncio.timeout(RESIGN_LIMIT_SECONDS):
+                await election.resign(self._database, self._holder)
+        except (PaymentServiceError, TimeoutError):
+            log.debug("the lease is left to run out")
+
+    def when_elected(self, once: Once) -> Once:
+        """The same function, which does nothing while another process is the elected one."""
+
+        async def once_if_elected() -> None:
+            if self.is_elected:
+                await once()
+
+        return once_if_elected
 
 
 async def look_up_due(database: Database, payments: Payments) -> None:
