@@ -51,6 +51,7 @@ async def test_buf_curl_lists_every_method_by_reflection(servers: Servers) -> No
         *("CreatePayment", "GetPayment", "ListPayments", "ProcessPayment"),
         *("CapturePayment", "CancelPayment", "RefundPayment", "CompletePaymentAction"),
         *("GetRefund", "ListRefunds", "ListPaymentEvents", "WatchPayments", "HealthCheck"),
+        "BatchCreatePayments",
     }
 
 

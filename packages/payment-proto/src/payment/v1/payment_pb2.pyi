@@ -6,6 +6,7 @@ type that stands here stands for ever.
 """
 
 from collections import abc as _abc
+from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -749,6 +750,126 @@ class CreatePaymentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreatePaymentResponse: _TypeAlias = CreatePaymentResponse  # noqa: Y015
+
+@_typing.final
+class BatchCreatePaymentsRequest(_message.Message):
+    """The payments to record."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreatePaymentRequest]:
+        """1 to 1,000, each at most 64 KiB, and all of them at most 1 MiB."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___CreatePaymentRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreatePaymentsRequest: _TypeAlias = BatchCreatePaymentsRequest  # noqa: Y015
+
+@_typing.final
+class BatchCreatePaymentsResponse(_message.Message):
+    """What became of each request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchCreatePaymentsResult]:
+        """As many as there were requests, in their order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___BatchCreatePaymentsResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreatePaymentsResponse: _TypeAlias = BatchCreatePaymentsResponse  # noqa: Y015
+
+@_typing.final
+class BatchCreatePaymentsResult(_message.Message):
+    """What became of one request of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREATED_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_REPLAYED_FIELD_NUMBER: _builtins.int
+    idempotency_replayed: _builtins.str
+    """Whether the answer was given before: empty (no), "true", or "reconstructed". What CreatePayment
+    says in the trailing metadata `idempotency-replayed`.
+    """
+    @_builtins.property
+    def created(self) -> Global___CreatePaymentResponse:
+        """What CreatePayment would have answered."""
+
+    @_builtins.property
+    def error(self) -> Global___Error:
+        """What CreatePayment would have failed with."""
+
+    def __init__(
+        self,
+        *,
+        created: Global___CreatePaymentResponse | None = ...,
+        error: Global___Error | None = ...,
+        idempotency_replayed: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "error", b"error", "idempotency_replayed", b"idempotency_replayed", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["created", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___BatchCreatePaymentsResult: _TypeAlias = BatchCreatePaymentsResult  # noqa: Y015
+
+@_typing.final
+class Error(_message.Message):
+    """A failure inside of an answer. Field by field it is a google.rpc.Status, whose bytes parse as one;
+    it is not that message itself, so that this contract needs nothing but protobuf's own types.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """The gRPC status code."""
+    message: _builtins.str
+    """For a person who develops or operates."""
+    @_builtins.property
+    def details(self) -> _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]:
+        """Those of a failed call: one google.rpc.ErrorInfo, and others where they fit."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
+        details: _abc.Iterable[_any_pb2.Any] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "details", b"details", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Error: _TypeAlias = Error  # noqa: Y015
 
 @_typing.final
 class GetPaymentRequest(_message.Message):

@@ -47,6 +47,11 @@ class PaymentServiceStub(object):
                 request_serializer=payment_dot_v1_dot_payment__pb2.CreatePaymentRequest.SerializeToString,
                 response_deserializer=payment_dot_v1_dot_payment__pb2.CreatePaymentResponse.FromString,
                 _registered_method=True)
+        self.BatchCreatePayments = channel.unary_unary(
+                '/payment.v1.PaymentService/BatchCreatePayments',
+                request_serializer=payment_dot_v1_dot_payment__pb2.BatchCreatePaymentsRequest.SerializeToString,
+                response_deserializer=payment_dot_v1_dot_payment__pb2.BatchCreatePaymentsResponse.FromString,
+                _registered_method=True)
         self.GetPayment = channel.unary_unary(
                 '/payment.v1.PaymentService/GetPayment',
                 request_serializer=payment_dot_v1_dot_payment__pb2.GetPaymentRequest.SerializeToString,
@@ -124,6 +129,20 @@ class PaymentServiceServicer(object):
         """Records a payment in the status created; no money moves.
         Errors: INVALID_ARGUMENT (FIELD_INVALID, CARD_DATA_REJECTED), ALREADY_EXISTS
         (IDEMPOTENCY_KEY_REUSED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCreatePayments(self, request, context):
+        """Records up to 1,000 payments, each as CreatePayment would, and says what became of each, in the
+        order of the request. A request that is refused has no effect on the others: unlike AIP-233
+        has it, a batch is not atomic. So one bad request of a thousand costs no more than itself, and
+        the same batch sent again, after a lost answer too, finishes what is missing: each request has
+        an idempotency key of its own.
+        Errors, of the call as a whole: INVALID_ARGUMENT (FIELD_INVALID: no request, more than 1,000,
+        or an idempotency key in the metadata), RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE: more than
+        1 MiB), UNAVAILABLE. What CreatePayment would say of one request stands in its result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -239,6 +258,11 @@ def add_PaymentServiceServicer_to_server(servicer, server):
                     request_deserializer=payment_dot_v1_dot_payment__pb2.CreatePaymentRequest.FromString,
                     response_serializer=payment_dot_v1_dot_payment__pb2.CreatePaymentResponse.SerializeToString,
             ),
+            'BatchCreatePayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreatePayments,
+                    request_deserializer=payment_dot_v1_dot_payment__pb2.BatchCreatePaymentsRequest.FromString,
+                    response_serializer=payment_dot_v1_dot_payment__pb2.BatchCreatePaymentsResponse.SerializeToString,
+            ),
             'GetPayment': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPayment,
                     request_deserializer=payment_dot_v1_dot_payment__pb2.GetPaymentRequest.FromString,
@@ -335,6 +359,33 @@ class PaymentService(object):
             '/payment.v1.PaymentService/CreatePayment',
             payment_dot_v1_dot_payment__pb2.CreatePaymentRequest.SerializeToString,
             payment_dot_v1_dot_payment__pb2.CreatePaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreatePayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payment.v1.PaymentService/BatchCreatePayments',
+            payment_dot_v1_dot_payment__pb2.BatchCreatePaymentsRequest.SerializeToString,
+            payment_dot_v1_dot_payment__pb2.BatchCreatePaymentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

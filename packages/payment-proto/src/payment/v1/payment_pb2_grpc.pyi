@@ -48,6 +48,16 @@ class PaymentServiceStub:
     Errors: INVALID_ARGUMENT (FIELD_INVALID, CARD_DATA_REJECTED), ALREADY_EXISTS
     (IDEMPOTENCY_KEY_REUSED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
     """
+    BatchCreatePayments: _grpc.UnaryUnaryMultiCallable[_payment_pb2.BatchCreatePaymentsRequest, _payment_pb2.BatchCreatePaymentsResponse]
+    """Records up to 1,000 payments, each as CreatePayment would, and says what became of each, in the
+    order of the request. A request that is refused has no effect on the others: unlike AIP-233
+    has it, a batch is not atomic. So one bad request of a thousand costs no more than itself, and
+    the same batch sent again, after a lost answer too, finishes what is missing: each request has
+    an idempotency key of its own.
+    Errors, of the call as a whole: INVALID_ARGUMENT (FIELD_INVALID: no request, more than 1,000,
+    or an idempotency key in the metadata), RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE: more than
+    1 MiB), UNAVAILABLE. What CreatePayment would say of one request stands in its result.
+    """
     GetPayment: _grpc.UnaryUnaryMultiCallable[_payment_pb2.GetPaymentRequest, _payment_pb2.GetPaymentResponse]
     """Reads one payment as it is now.
     Errors: INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (PAYMENT_NOT_FOUND), UNAVAILABLE.
@@ -119,6 +129,16 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     """Records a payment in the status created; no money moves.
     Errors: INVALID_ARGUMENT (FIELD_INVALID, CARD_DATA_REJECTED), ALREADY_EXISTS
     (IDEMPOTENCY_KEY_REUSED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
+    """
+    BatchCreatePayments: _aio.UnaryUnaryMultiCallable[_payment_pb2.BatchCreatePaymentsRequest, _payment_pb2.BatchCreatePaymentsResponse]  # type: ignore[assignment]
+    """Records up to 1,000 payments, each as CreatePayment would, and says what became of each, in the
+    order of the request. A request that is refused has no effect on the others: unlike AIP-233
+    has it, a batch is not atomic. So one bad request of a thousand costs no more than itself, and
+    the same batch sent again, after a lost answer too, finishes what is missing: each request has
+    an idempotency key of its own.
+    Errors, of the call as a whole: INVALID_ARGUMENT (FIELD_INVALID: no request, more than 1,000,
+    or an idempotency key in the metadata), RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE: more than
+    1 MiB), UNAVAILABLE. What CreatePayment would say of one request stands in its result.
     """
     GetPayment: _aio.UnaryUnaryMultiCallable[_payment_pb2.GetPaymentRequest, _payment_pb2.GetPaymentResponse]  # type: ignore[assignment]
     """Reads one payment as it is now.
@@ -194,6 +214,22 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Records a payment in the status created; no money moves.
         Errors: INVALID_ARGUMENT (FIELD_INVALID, CARD_DATA_REJECTED), ALREADY_EXISTS
         (IDEMPOTENCY_KEY_REUSED), UNAVAILABLE; UNKNOWN (OUTCOME_UNKNOWN) without a key.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreatePayments(
+        self,
+        request: _payment_pb2.BatchCreatePaymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_pb2.BatchCreatePaymentsResponse, _abc.Awaitable[_payment_pb2.BatchCreatePaymentsResponse]]:
+        """Records up to 1,000 payments, each as CreatePayment would, and says what became of each, in the
+        order of the request. A request that is refused has no effect on the others: unlike AIP-233
+        has it, a batch is not atomic. So one bad request of a thousand costs no more than itself, and
+        the same batch sent again, after a lost answer too, finishes what is missing: each request has
+        an idempotency key of its own.
+        Errors, of the call as a whole: INVALID_ARGUMENT (FIELD_INVALID: no request, more than 1,000,
+        or an idempotency key in the metadata), RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE: more than
+        1 MiB), UNAVAILABLE. What CreatePayment would say of one request stands in its result.
         """
 
     @_abc_1.abstractmethod

@@ -1,6 +1,8 @@
 """The door that every call passes: how many may be inside, and whether any may still enter."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
@@ -10,12 +12,17 @@ CALLS_LIMIT: Final = 8_192
 """Calls inside at once: what a worker answers within a few seconds. More would only wait, and
 each that waits holds memory."""
 
+ITEMS_LIMIT: Final = 8_000
+"""Items of batches inside at once, beside the calls. Both together are fewer than may wait for one
+statement, so that a batch is refused before any of it is done, or not at all."""
+
 
 class Gate:
     """A context around a call; raises Overloaded or ShuttingDown instead of letting it in."""
 
     def __init__(self) -> None:
         self._inside = 0
+        self._items = 0
         self._empty = asyncio.Event()
         self._empty.set()
         self.is_closed = False
@@ -32,6 +39,17 @@ class Gate:
         except TimeoutError:
             return False
         return True
+
+    @contextmanager
+    def with_items(self, count: int) -> Iterator[None]:
+        """A context around what a call does with so many items; raises Overloaded instead."""
+        if self._items + count > ITEMS_LIMIT:
+            raise Overloaded(f"{self._items} items of batches are under way")
+        self._items += count
+        try:
+            yield
+        finally:
+            self._items -= count
 
     def __enter__(self) -> Self:
         if self.is_closed:

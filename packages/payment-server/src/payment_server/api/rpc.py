@@ -206,10 +206,12 @@ def _last(metadata: Metadata, name: str) -> str:
     return next(reversed(_all(metadata, name)), "")
 
 
-def parsed(request_type: type[Request], raw: bytes) -> Request:
+def parsed(
+    request_type: type[Request], raw: bytes, *, limit_bytes: int = REQUEST_LIMIT_BYTES
+) -> Request:
     """Raises MessageTooLarge and MalformedRequest."""
-    if len(raw) > REQUEST_LIMIT_BYTES:
-        raise MessageTooLarge(REQUEST_LIMIT_BYTES)
+    if len(raw) > limit_bytes:
+        raise MessageTooLarge(limit_bytes)
     try:
         return request_type.FromString(raw)
     except DecodeError:

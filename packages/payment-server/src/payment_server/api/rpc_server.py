@@ -9,6 +9,8 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from payment_server.api.gate import CALLS_LIMIT, Gate
 from payment_server.api.listening import CannotListen, address_of, listening_socket
 from payment_server.api.rpc import SERVICE, Service, handlers
+from payment_server.api.rpc_batch import batch_handlers
+from payment_server.api.rpc_limits import limited
 from payment_server.api.rpc_streams import stream_handlers
 from payment_server.api.transport import Transport, server_of
 from payment_server.watching import Watching
@@ -59,7 +61,7 @@ class RpcServer:
         self._server = server_of(transport, _OPTIONS)
         self._health = health.aio.HealthServicer()
         self._serving: bool | None = None
-        self._add(SERVICE, handlers(service, gate))
+        self._add(SERVICE, handlers(service, gate) | batch_handlers(service.payments, gate))
         self._server.add_generic_rpc_handlers((_Streams(SERVICE, stream_handlers(watching)),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
