@@ -10,7 +10,6 @@ from payment_server.api.gate import CALLS_LIMIT, Gate
 from payment_server.api.listening import CannotListen, address_of, listening_socket
 from payment_server.api.rpc import SERVICE, Service, handlers
 from payment_server.api.rpc_batch import batch_handlers
-from payment_server.api.rpc_limits import limited
 from payment_server.api.rpc_streams import stream_handlers
 from payment_server.api.transport import Transport, server_of
 from payment_server.watching import Watching
