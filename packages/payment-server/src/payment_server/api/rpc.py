@@ -41,7 +41,6 @@ Keyed = TypeVar("Keyed", bound=_WithKey)
 Wish = TypeVar("Wish")
 Found = TypeVar("Found")
 Context = grpc.aio.ServicerContext[bytes, bytes]
-Metadata = tuple[tuple[str, str | bytes], ...]
 Bytes = Callable[[bytes, Context], Awaitable[bytes]]
 
 
@@ -181,29 +180,29 @@ async def refuse(context: Context, call: Call, error: Exception) -> NoReturn:
 
 def call_of(context: Context) -> Call:
     """What the metadata says, with a request id of our own where the caller has none."""
-    metadata = tuple(context.invocation_metadata() or ())
-    request_id = _last(metadata, "x-request-id")
+    request_id, merchant, keys = "", "", []
+    for name, value in context.invocation_metadata() or ():
+        match name:
+            case "x-request-id":
+                request_id = _text(value)
+            case "x-merchant-id":
+                merchant = _text(value)
+            case "idempotency-key":
+                keys.append(_text(value))
     return Call(
         request_id=request_id if REQUEST_ID_PATTERN.fullmatch(request_id) else ids.new_id(),
-        merchant=_last(metadata, "x-merchant-id"),
-        keys=_all(metadata, "idempotency-key"),
+        merchant=merchant,
+        keys=tuple(keys),
         patience_seconds=_patience(context.time_remaining()),
     )
 
 
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("ascii", "replace")
+
+
 def _patience(seconds: float | None) -> float | None:
     return None if seconds is None or seconds > LONGEST_PATIENCE_SECONDS else seconds
-
-
-def _all(metadata: Metadata, name: str) -> tuple[str, ...]:
-    values = (value for key, value in metadata if key == name)
-    return tuple(
-        value if isinstance(value, str) else value.decode("ascii", "replace") for value in values
-    )
-
-
-def _last(metadata: Metadata, name: str) -> str:
-    return next(reversed(_all(metadata, name)), "")
 
 
 def parsed(

@@ -36,7 +36,8 @@ _PROCESS_ACTIONS: Final = tuple(each for each in Action if each is not Action.CO
 _MERCHANT = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
 _AMOUNT = re.compile(AMOUNT_PATTERN, re.ASCII)
 _TELLABLE = re.compile(r"[A-Za-z0-9_.-]{1,40}", re.ASCII)
-_CARD_NUMBER_DIGITS: Final = 13  # the fewest that one has
+_DOLLARS: Final = Currency("USD", 2)  # where no currency is named, or none that is known
+CARD_NUMBER_DIGITS: Final = 13  # the fewest that one has
 VERSION_LIMIT: Final = 2**63 - 1  # the largest that the database's BIGINT has
 
 
@@ -113,11 +114,7 @@ class _Fields:
         self._violations.append(Violation(field, message))
 
     def text(self, field: str, value: str, limit: int, *, required: bool = False) -> str:
-        if required and not value:
-            self.wrong(field, "is required")
-        elif len(value) > limit:
-            self.wrong(field, f"has {len(value)} characters; at most {limit} are allowed")
-        elif (flaw := _flaw_of(value)) is not None:
+        if (flaw := _flaw_of(value, limit, required=required)) is not None:
             self.wrong(field, flaw)
         return value
 
@@ -152,22 +149,28 @@ class _Fields:
         return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
     def metadata(self, entries: Mapping[str, str]) -> dict[str, str]:
+        if not entries:
+            return {}
         if len(entries) > METADATA_ENTRIES_LIMIT:
             self.wrong(
                 "metadata",
                 f"has {len(entries)} entries; at most {METADATA_ENTRIES_LIMIT} are allowed",
             )
             return {}
-        for position, (key, value) in enumerate(entries.items()):
-            path = metadata_path(position, key)
-            self.text(path, key, METADATA_KEY_LIMIT, required=True)
-            self.text(path, value, METADATA_VALUE_LIMIT)
-        return dict(entries)
+        known = dict(entries)
+        for position, (key, value) in enumerate(known.items()):
+            for flaw in (
+                _flaw_of(key, METADATA_KEY_LIMIT, required=True),
+                _flaw_of(value, METADATA_VALUE_LIMIT),
+            ):
+                if flaw is not None:
+                    self.wrong(metadata_path(position, key), flaw)
+        return known
 
     def money(self, amount: str, currency: str) -> tuple[int, Currency]:
-        known = Currency("USD", 2)
+        known = _DOLLARS
         try:
-            known = known_currency(currency or "USD")
+            known = known_currency(currency or _DOLLARS.code)
         except MoneyInvalid as error:
             self.wrong("currency", str(error))
         try:
@@ -390,7 +393,7 @@ def is_tellable(name: str) -> bool:
     """Whether a name that a caller chose may stand in an answer or a log: short, plain, and with
     too few digits to be a card number."""
     digits = sum(character.isdigit() for character in name)
-    return _TELLABLE.fullmatch(name) is not None and digits < _CARD_NUMBER_DIGITS
+    return _TELLABLE.fullmatch(name) is not None and digits < CARD_NUMBER_DIGITS
 
 
 def metadata_path(position: int, key: str) -> str:
@@ -398,8 +401,13 @@ def metadata_path(position: int, key: str) -> str:
     return f"metadata.{key}" if is_tellable(key) else f"metadata[{position}]"
 
 
-def _flaw_of(text: str) -> str | None:
-    """What PostgreSQL or a log could not take: control characters, NUL, lone surrogates."""
+def _flaw_of(text: str, limit: int, *, required: bool = False) -> str | None:
+    """Its length, or what PostgreSQL or a log could not take: control characters, NUL, lone
+    surrogates."""
+    if required and not text:
+        return "is required"
+    if len(text) > limit:
+        return f"has {len(text)} characters; at most {limit} are allowed"
     if text.isascii() and text.isprintable():
         return None
     for character in text:

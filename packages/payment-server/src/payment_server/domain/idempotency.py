@@ -68,7 +68,7 @@ def key_of(*given: str) -> str | None:
 def fingerprint(command: CreatePayment | ChangePayment) -> bytes:
     """A hash of what the command means: unset fields and the expected version are no part of it."""
     meaning = command
-    if isinstance(command, ChangePayment):
+    if isinstance(command, ChangePayment) and (command.amount or command.expected_version):
         meaning = replace(command, amount=_shortest(command.amount), expected_version=0)
     text = msgspec.json.encode((_NAMES[type(command)], meaning), order="deterministic")
     return hashlib.sha256(text).digest()

@@ -14,6 +14,7 @@ AMOUNT_PATTERN: Final = r"(0|[1-9][0-9]{0,11})(\.[0-9]{1,3})?"
 _AMOUNT = re.compile(AMOUNT_PATTERN, re.ASCII)
 _EXPONENTS: Final = frozenset({0, 2, 3})
 _CURRENCIES_CACHED: Final = 512  # more than ISO 4217 has codes; junk cannot grow it
+_AMOUNTS_CACHED: Final = 4_096  # prices repeat, and most of a payment's amounts are zero; 1 MB
 
 
 class MoneyInvalid(ValueError):
@@ -63,6 +64,7 @@ def parse_amount(text: str, exponent: int) -> int:
     return minor
 
 
+@lru_cache(maxsize=_AMOUNTS_CACHED)
 def format_amount(minor: int, exponent: int) -> str:
     """The decimal string with all the currency's digits: 1000 is "10.00" or "1.000" or "1000"."""
     if exponent == 0:

@@ -7,6 +7,7 @@ database's checks follow them. Amounts are integers of minor units.
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
@@ -281,24 +282,31 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def allowed_actions(self) -> tuple[Action, ...]:
         """What may be asked now; what has to wait for an operation under way is left out."""
-        if self.status is Status.FAILED and self.attempts >= ATTEMPTS_LIMIT:
-            return (Action.CANCEL,)
-        return tuple(each for each in ALLOWED_ACTIONS[self.status] if not self._waits(each))
-
-    def _waits(self, action: Action) -> bool:
-        match action:
-            case Action.CAPTURE:
-                return not self.capturable_minor
-            case Action.CANCEL:
-                return self.capture_pending_minor > 0 or self.void_pending_minor > 0
-            case Action.REFUND:
-                return not self.refundable_minor
-            case _:
-                return False
+        return _allowed(
+            self.status,
+            is_exhausted=self.attempts >= ATTEMPTS_LIMIT,
+            is_busy=self.capture_pending_minor > 0 or self.void_pending_minor > 0,
+            is_capturable=self.capturable_minor > 0,
+            is_refundable=self.refundable_minor > 0,
+        )
 
     def format(self, minor: int) -> str:
         """An amount of this payment's currency as a decimal string."""
         return format_amount(minor, self.exponent)
+
+
+@cache
+def _allowed(
+    status: Status, *, is_exhausted: bool, is_busy: bool, is_capturable: bool, is_refundable: bool
+) -> tuple[Action, ...]:
+    if status is Status.FAILED and is_exhausted:
+        return (Action.CANCEL,)
+    waiting = {
+        Action.CAPTURE: not is_capturable,
+        Action.CANCEL: is_busy,
+        Action.REFUND: not is_refundable,
+    }
+    return tuple(each for each in ALLOWED_ACTIONS[status] if not waiting.get(each, False))
 
 
 def agrees(payment: Payment, status: Status) -> bool:
