@@ -27,6 +27,7 @@ from payment_server.api.intake import NO_SUCH_VALUE, check_change
 from payment_server.api.pages import assets_router, openapi_config
 from payment_server.api.parameters import PROBLEM_MEDIA_TYPE, HttpRequest
 from payment_server.api.rest import PaymentsController, RefundsController
+from payment_server.api.rest_batch import BatchController
 from payment_server.api.rest_steps import StepsController
 from payment_server.api.rpc import REQUEST_ID_PATTERN, REQUEST_LIMIT_BYTES
 from payment_server.api.streams import watch_payments
@@ -49,7 +50,7 @@ DESCRIPTION: Final = (
 )
 
 BODY_LIMIT_SECONDS: Final = 10.0
-"""For each piece of a body of 64 KiB: whoever sends slower holds a place that others wait for."""
+"""For each piece of a body: whoever sends slower holds a place that others wait for."""
 
 
 def build_http_app(
@@ -64,8 +65,9 @@ def build_http_app(
     """The application; every answer of it carries its `X-Request-Id`."""
     api = Router(
         "/",
-        route_handlers=[PaymentsController, StepsController, RefundsController],
+        route_handlers=[PaymentsController, BatchController, StepsController, RefundsController],
         dependencies={
+            "gate": Provide(lambda: gate, sync_to_thread=False),
             "payments": Provide(lambda: payments, sync_to_thread=False),
             "reader": Provide(lambda: reader, sync_to_thread=False),
         },
@@ -137,7 +139,7 @@ def _told(path: str) -> str:
 
 
 def _answer_failure(request: HttpRequest, error: Exception) -> Response[Problem]:
-    fault = _fault(error, request.state.request_id)
+    fault = _fault(error, request)
     headers = {}
     if fault.retry_after_seconds is not None:
         headers["Retry-After"] = str(max(1, math.ceil(fault.retry_after_seconds)))
@@ -149,7 +151,8 @@ def _answer_failure(request: HttpRequest, error: Exception) -> Response[Problem]
     )
 
 
-def _fault(error: Exception, request_id: str) -> Fault:
+def _fault(error: Exception, request: HttpRequest) -> Fault:
+    request_id = request.state.request_id
     match error:
         case PaymentServiceError():
             return describe(error, request_id)
@@ -160,13 +163,18 @@ def _fault(error: Exception, request_id: str) -> Fault:
         case ValidationException():
             return describe(InvalidRequest(_violations(error)), request_id)
         case HTTPException() if error.status_code == HTTP_413_REQUEST_ENTITY_TOO_LARGE:
-            return describe(MessageTooLarge(REQUEST_LIMIT_BYTES), request_id)
+            return describe(MessageTooLarge(_limit_bytes(request)), request_id)
         case SerializationException() | RecursionError():
             return describe(MalformedRequest("the body is no JSON"), request_id)
         case HTTPException() if 400 <= error.status_code < 500:
             return describe(MalformedRequest("the request cannot be read"), request_id)
         case _:
             return describe(error, request_id)
+
+
+def _limit_bytes(request: HttpRequest) -> int:
+    """Of the body, at the address that was asked for."""
+    return request.route_handler.resolve_request_max_body_size() or REQUEST_LIMIT_BYTES
 
 
 def _outside(reason: str, request_id: str) -> Fault:

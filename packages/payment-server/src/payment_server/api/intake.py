@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from datetime import datetime
 from types import NoneType
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +14,8 @@ from msgspec import Meta
 from payment_server.api.parameters import HttpRequest
 from payment_server.domain.commands import is_tellable
 from payment_server.domain.errors import InvalidRequest, MalformedRequest, Violation
+
+Body = TypeVar("Body", bound=msgspec.Struct)
 
 _JSON: Final = re.compile(r"application/(?:[a-z0-9!#$&^_.+-]+\+)?json")
 _METADATA_FILTER: Final = re.compile(r"metadata\[(.+)\]")
@@ -41,6 +43,20 @@ async def check_change(request: HttpRequest) -> None:
     if not isinstance(body, dict):
         raise MalformedRequest("the body must be a JSON object")
     _refuse(_wrong_fields(body, _shape_of(field.annotation)))
+
+
+def item_of(value: object, shape: type[Body]) -> Body:
+    """An item of a list, judged as a body of its own would be.
+
+    Raises MalformedRequest, InvalidRequest.
+    """
+    if not isinstance(value, dict):
+        raise MalformedRequest("the request must be a JSON object")
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError:
+        _refuse(_wrong_fields(value, shape))
+        raise
 
 
 def check_query(

@@ -33,6 +33,11 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
+def reference_to(body: str) -> dict[str, str]:
+    """The schema of another body, where a type does not say it."""
+    return {"$ref": f"#/components/schemas/{body}"}
+
+
 def merchant_id_of(
     merchant: Annotated[
         str,

@@ -3,13 +3,14 @@
 Only types and names are judged here; what a value may be is the domain's business.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from payment_server.api.bodies import Amount
 from payment_server.api.intake import read_time
+from payment_server.api.parameters import reference_to
 from payment_server.domain import commands
 from payment_server.domain.commands import ChangePayment, CreatePayment
 from payment_server.domain.payment import Action, CaptureMethod
@@ -64,6 +65,22 @@ class CreatePaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             metadata=self.metadata,
             expires_at=None if deadline is None else read_time("expires_at", deadline),
         )
+
+
+class BatchCreatePaymentsBody(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """What to record. Here the payments may be anything, as each is judged for itself."""
+
+    requests: Annotated[
+        list[Any],
+        Meta(
+            description="1 to 1,000 payments, each as CreatePayment takes it, with a key of its"
+            " own.",
+            examples=[[{"amount": "10.00", "customer_id": "cust123", "idempotency_key": "o-1042"}]],
+            extra_json_schema={"extra": {"items": reference_to("CreatePaymentBody")}},
+        ),
+    ]
 
 
 class ProcessPaymentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
