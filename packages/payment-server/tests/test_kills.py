@@ -27,6 +27,7 @@ from killed_calls import (
 from processor_outside import OutsideProcess, outside_process
 from service_under_test import SCALE, until
 
+from payment.v1 import payment_pb2 as pb
 from payment_server.store.database import Database
 
 StartKillable: TypeAlias = Callable[..., AbstractAsyncContextManager[Killable]]
@@ -78,6 +79,37 @@ async def test_a_server_killed_between_two_phases_leaves_one_effect_or_none_and_
             assert await state_of(database, outside, call) == due, call.key
         for call in calls:
             await check_answer(second.servers, outside, call)
+
+
+async def test_a_batch_that_was_killed_on_its_way_is_finished_by_the_same_batch(
+    start_killable: StartKillable, database: Database
+) -> None:
+    places = [Place.AFTER_INTENT, Place.BEFORE_INTENT] * 20
+    requests = [
+        pb.CreatePaymentRequest(
+            amount="10.00", customer_id="cust123", idempotency_key=key_of(str(number), place)
+        )
+        for number, place in enumerate(places)
+    ]
+    batch = pb.BatchCreatePaymentsRequest(requests=requests)
+    async with start_killable(arrivals=len(places)) as first:
+        answer = asyncio.ensure_future(first.servers.stub.BatchCreatePayments(batch))
+        await first.died()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await answer
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert await stored(database) == places.count(Place.AFTER_INTENT)
+    async with start_killable(generation=1) as second:
+        results = (await second.servers.stub.BatchCreatePayments(batch)).results
+        again = (await second.servers.stub.BatchCreatePayments(batch)).results
+    assert [each.idempotency_replayed for each in results] == ["true", ""] * 20
+    assert [each.created for each in again] == [each.created for each in results]
+    assert await stored(database) == len({each.created.payment_id for each in results}) == 40
+
+
+async def stored(database: Database) -> int:
+    [[count]] = await database.read("SELECT count(*) FROM payments")
+    return int(count)
 
 
 # The recovery is killed as well.

@@ -125,7 +125,7 @@ def audited_url(postgres: EmbeddedPostgres) -> str:
 
 
 async def listed(cut: Cut, customer_id: str) -> int:
-    request = pb.ListPaymentsRequest(customer_id=customer_id)
+    request = pb.ListPaymentsRequest(customer_id=customer_id, page_size=1000)
     return len((await cut.servers.stub.ListPayments(request)).payments)
 
 
@@ -144,6 +144,49 @@ async def test_a_creation_happens_once(cut: Cut, key: str) -> None:
     if key:
         again = await cut.servers.created(customer_id=customer, idempotency_key=key)
         assert again == created
+
+
+def batch_of(customer: str, *, keyed: bool = True) -> pb.BatchCreatePaymentsRequest:
+    """More than one statement takes."""
+    return pb.BatchCreatePaymentsRequest(
+        requests=[
+            pb.CreatePaymentRequest(
+                amount="10.00",
+                customer_id=customer,
+                idempotency_key=f"{customer}-{number}" if keyed else "",
+            )
+            for number in range(300)
+        ]
+    )
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+async def test_a_batch_happens_once(cut: Cut, keyed: bool) -> None:
+    customer = f"customer-of-batch-{keyed}"
+    batch = batch_of(customer, keyed=keyed)
+    cut.proxy.marks = (customer,)
+    results = (await cut.servers.stub.BatchCreatePayments(batch)).results
+    assert cut.proxy.cuts == 1
+    assert await listed(cut, customer) == 300
+    assert {each.idempotency_replayed for each in results} == {""}
+    if keyed:
+        again = (await cut.servers.stub.BatchCreatePayments(batch)).results
+        assert [each.created for each in again] == [each.created for each in results]
+
+
+async def test_a_batch_that_nobody_knows_of_is_finished_by_the_same_batch(cut: Cut) -> None:
+    customer = "customer-of-unknown-batch"
+    batch = batch_of(customer)
+    cut.proxy.bars_after_cut = True
+    cut.proxy.marks = (customer,)
+    results = (await cut.servers.stub.BatchCreatePayments(batch)).results
+    codes = {each.error.code for each in results}
+    assert codes == {grpc.StatusCode.UNAVAILABLE.value[0]}  # each may be sent again
+    cut.proxy.is_barred = False
+    results = (await cut.servers.stub.BatchCreatePayments(batch)).results
+    assert {each.WhichOneof("outcome") for each in results} == {"created"}
+    assert {each.idempotency_replayed for each in results} == {"", "true"}
+    assert await listed(cut, customer) == 300
 
 
 @pytest.mark.parametrize(("call", "happened"), CUTS, ids=str)
