@@ -25,7 +25,9 @@ from payment.v1 import payment_pb2 as pb
 from payment_client import (
     AsyncPaymentClient,
     AsyncPaymentWatcher,
+    CreatedPayments,
     Health,
+    NewPayment,
     Page,
     Payment,
     PaymentClient,
@@ -195,6 +197,11 @@ class Twin:
     async def create(self, **arguments: Any) -> Payment:
         filled = {"amount": "10.00", "customer_id": "cust123"} | arguments
         return await _outcome(self.client.payments.create(**filled))
+
+    async def create_many(
+        self, payments: Iterable[NewPayment], **arguments: Any
+    ) -> CreatedPayments:
+        return await _outcome(self.client.payments.create_many(payments, **arguments))
 
     async def get(self, payment_id: str, **arguments: Any) -> Payment:
         return await _outcome(self.client.payments.get(payment_id, **arguments))

@@ -18,6 +18,7 @@ from payment_client._aio.iterators import (
     AsyncRefundPager,
 )
 from payment_client._aio.payments import AsyncPayments
+from payment_client._batch import CreatedPayments, NewPayment
 from payment_client._errors import (
     AmountTooLarge,
     CardDataRejected,
@@ -76,6 +77,7 @@ __all__ = [
     "CallInfo",
     "CaptureMethod",
     "CardDataRejected",
+    "CreatedPayments",
     "CursorExpired",
     "DeadlineExceeded",
     "Decline",
@@ -89,6 +91,7 @@ __all__ = [
     "IllegalTransition",
     "Internal",
     "InvalidRequest",
+    "NewPayment",
     "NextAction",
     "Operation",
     "OperationKind",

@@ -6,6 +6,7 @@ All that the two clients have in common is decided here, so that they only move 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import InvalidOperation
+from functools import partial
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
@@ -110,6 +111,21 @@ class Change(Generic[FieldsP, RequestT, AnswerT, ValueT]):
 
 
 @dataclass(frozen=True, slots=True)
+class Batch(Generic[FieldsP, RequestT, AnswerT, ValueT]):
+    """A method with many requests in one: what became of each is read beside what it was."""
+
+    rpc: str
+    request: Callable[FieldsP, RequestT]
+    read: Callable[[RequestT, AnswerT, CallInfo], ValueT]
+
+    def call(
+        self, terms: Terms, *args: FieldsP.args, **fields: FieldsP.kwargs
+    ) -> Call[RequestT, AnswerT, ValueT]:
+        request = self.request(*args, **fields)
+        return Call(self.rpc, request, terms, partial(self.read, request))
+
+
+@dataclass(frozen=True, slots=True)
 class Listing(Generic[FieldsP, PageT, ItemT]):
     """A method that answers a page at a time."""
 
@@ -125,6 +141,9 @@ class Listing(Generic[FieldsP, PageT, ItemT]):
 
 
 CREATE: Final = Change("CreatePayment", requests.create_request, answers.created_payment)
+CREATE_MANY: Final = Batch(
+    "BatchCreatePayments", requests.create_many_request, answers.created_payments
+)
 GET: Final = Method("GetPayment", requests.get_request, answers.got_payment)
 LIST: Final = Listing(
     "ListPayments", requests.list_request, answers.page, lambda page: page.payments
@@ -152,9 +171,6 @@ WatchCall: TypeAlias = Call[pb.WatchPaymentsRequest, pb.WatchPaymentsResponse, W
 
 
 def _call_info(trailing: Mapping[str, str]) -> CallInfo:
-    replay = trailing.get(_REPLAYED_HEADER, "")
-    return CallInfo(
-        request_id=trailing.get(REQUEST_ID_HEADER, ""),
-        replayed=bool(replay),
-        reconstructed=replay == "reconstructed",
+    return answers.call_info(
+        trailing.get(REQUEST_ID_HEADER, ""), trailing.get(_REPLAYED_HEADER, "")
     )

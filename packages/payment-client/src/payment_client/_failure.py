@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
+from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
@@ -115,6 +116,20 @@ def read_failure(
         request_id=_request_id(values, packed) or request_id,
         idempotency_key=idempotency_key,
         retryable=code in _REPEATABLE_CODES or reason in _REPEATABLE_REASONS or wait is not None,
+    )
+
+
+def read_status(
+    serialized: bytes, *, request_id: str = "", idempotency_key: str = ""
+) -> PaymentError:
+    """The exception for a google.rpc.Status that came inside of an answer."""
+    status = Status.FromString(serialized)
+    return read_failure(
+        Code.Name(status.code) if status.code in Code.values() else "UNKNOWN",
+        status.message,
+        ((_DETAILS, serialized),),
+        request_id=request_id,
+        idempotency_key=idempotency_key,
     )
 
 

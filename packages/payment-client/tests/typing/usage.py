@@ -15,6 +15,7 @@ from payment_client import (
     AsyncRefundPager,
     CallInfo,
     CaptureMethod,
+    CreatedPayments,
     Decline,
     Event,
     EventPage,
@@ -23,6 +24,7 @@ from payment_client import (
     Health,
     IllegalTransition,
     InvalidRequest,
+    NewPayment,
     NextAction,
     Operation,
     Page,
@@ -51,6 +53,11 @@ def blocking() -> None:
             headers={"x-request-id": "r-1"},
         )
         assert_type(payment, Payment)
+        done = client.payments.create_many([NewPayment(amount=10, customer_id="cust123")])
+        assert_type(done, CreatedPayments)
+        assert_type(done.results, tuple[Payment | PaymentError, ...])
+        assert_type(done.payments, tuple[Payment, ...])
+        assert_type(done.errors, tuple[PaymentError, ...])
         assert_type(client.payments.get(payment.payment_id), Payment)
         assert_type(client.payments.process(payment.payment_id, "capture"), ProcessedPayment)
         assert_type(client.payments.process(payment.payment_id, Action.REFUND), ProcessedPayment)
@@ -83,6 +90,8 @@ async def asynchronous() -> None:
         assert_type(client, AsyncPaymentClient)
         payment = await client.payments.create(amount=10, customer_id="cust123")
         assert_type(payment, Payment)
+        new = (NewPayment(amount=each, customer_id="cust123") for each in range(1, 3))
+        assert_type(await client.payments.create_many(new), CreatedPayments)
         assert_type(await client.payments.get(payment.payment_id), Payment)
         assert_type(await client.payments.process(payment.payment_id), ProcessedPayment)
         pager = client.payments.list()

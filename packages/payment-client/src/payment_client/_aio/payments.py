@@ -1,6 +1,6 @@
 """What can be done with payments; each method makes a call of the shared core and sends it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
@@ -11,11 +11,13 @@ from payment_client._aio.iterators import (
     AsyncPaymentWatcher,
     AsyncRefundPager,
 )
+from payment_client._batch import CreatedPayments, NewPayment
 from payment_client._calls import (
     CANCEL,
     CAPTURE,
     COMPLETE,
     CREATE,
+    CREATE_MANY,
     EVENTS,
     GET,
     GET_REFUND,
@@ -75,6 +77,17 @@ class AsyncPayments:
                 expires_at=expires_at,
             )
         )
+
+    async def create_many(
+        self,
+        payments: Iterable[NewPayment],
+        *,
+        timeout_seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> CreatedPayments:
+        """Records up to 1,000 payments in one call; see `Payments.create_many`."""
+        terms = terms_of_read(self._settings, timeout_seconds, headers)
+        return await self._connection.send(CREATE_MANY.call(terms, payments))
 
     async def get(
         self,

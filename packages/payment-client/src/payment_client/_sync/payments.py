@@ -1,14 +1,16 @@
 """What can be done with payments; each method makes a call of the shared core and sends it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
+from payment_client._batch import CreatedPayments, NewPayment
 from payment_client._calls import (
     CANCEL,
     CAPTURE,
     COMPLETE,
     CREATE,
+    CREATE_MANY,
     EVENTS,
     GET,
     GET_REFUND,
@@ -88,6 +90,24 @@ class Payments:
                 expires_at=expires_at,
             )
         )
+
+    def create_many(
+        self,
+        payments: Iterable[NewPayment],
+        *,
+        timeout_seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> CreatedPayments:
+        """Records up to 1,000 payments in one call, the quickest way in, and says what became of
+        each.
+
+        One that is refused holds up no other: its error is among the results, and not raised.
+        Whatever ends the call, it may be repeated with the same `NewPayment`s: each happens once.
+        More than 1,000, or none, is InvalidRequest, and more than 1 MiB ResourceExhausted; what
+        cannot be sent is raised with its position, before anything is.
+        """
+        terms = terms_of_read(self._settings, timeout_seconds, headers)
+        return self._connection.send(CREATE_MANY.call(terms, payments))
 
     def get(
         self,

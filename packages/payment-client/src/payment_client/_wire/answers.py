@@ -12,6 +12,9 @@ from typing import Final, TypeAlias, TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from payment.v1 import payment_pb2 as pb
+from payment_client._batch import CreatedPayments
+from payment_client._errors import PaymentError
+from payment_client._failure import read_status
 from payment_client._types import (
     CallInfo,
     CaptureMethod,
@@ -58,6 +61,18 @@ _ADVICE: Final = _names(pb.DeclineAdvice.Value, "DECLINE_ADVICE_", DeclineAdvice
 
 def created_payment(answer: pb.CreatePaymentResponse, call: CallInfo) -> Payment:
     return _payment(answer.payment, call)
+
+
+def created_payments(
+    request: pb.BatchCreatePaymentsRequest, answer: pb.BatchCreatePaymentsResponse, call: CallInfo
+) -> CreatedPayments:
+    asked, told = len(request.requests), len(answer.results)
+    if asked != told:
+        raise ValueError(f"{told} results for {asked} requests")
+    pairs = zip(request.requests, answer.results, strict=True)
+    return CreatedPayments(
+        results=tuple(_created_or_error(each, result, call) for each, result in pairs), call=call
+    )
 
 
 def got_payment(answer: pb.GetPaymentResponse, call: CallInfo) -> Payment:
@@ -130,6 +145,28 @@ def watched(answer: pb.WatchPaymentsResponse, call: CallInfo) -> Watched:
 def health(answer: pb.HealthCheckResponse, call: CallInfo) -> Health:
     return Health(
         healthy=answer.status == "healthy", checked_at=_time_in(answer.timestamp), call=call
+    )
+
+
+def call_info(request_id: str, replay: str) -> CallInfo:
+    """`replay` is what the service says as `idempotency-replayed`; empty where it says nothing."""
+    return CallInfo(
+        request_id=request_id, replayed=bool(replay), reconstructed=replay == "reconstructed"
+    )
+
+
+def _created_or_error(
+    request: pb.CreatePaymentRequest, result: pb.BatchCreatePaymentsResult, call: CallInfo
+) -> Payment | PaymentError:
+    if result.HasField("created"):
+        info = call_info(call.request_id, result.idempotency_replayed)
+        return created_payment(result.created, info)
+    if not result.HasField("error"):
+        raise ValueError("a result that is neither a payment nor an error")
+    return read_status(
+        result.error.SerializeToString(),
+        request_id=call.request_id,
+        idempotency_key=request.idempotency_key,
     )
 
 

@@ -6,7 +6,7 @@ request is the service's alone, so that there is one truth about it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeVar
@@ -14,7 +14,8 @@ from typing import Final, TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from payment.v1 import payment_pb2 as pb
-from payment_client._errors import field_invalid
+from payment_client._batch import NewPayment
+from payment_client._errors import InvalidRequest, field_invalid
 from payment_client._types import CaptureMethod, PaymentStatus
 
 PagedT = TypeVar(
@@ -64,6 +65,12 @@ def create_request(
         metadata=_metadata(metadata),
         expires_at=_timestamp("expires_at", expires_at),
         idempotency_key=_text("idempotency_key", idempotency_key),
+    )
+
+
+def create_many_request(payments: Iterable[NewPayment]) -> pb.BatchCreatePaymentsRequest:
+    return pb.BatchCreatePaymentsRequest(
+        requests=[_item(position, payment) for position, payment in enumerate(payments)]
     )
 
 
@@ -221,6 +228,30 @@ def resumed_watch_request(request: pb.WatchPaymentsRequest, cursor: str) -> pb.W
 
 def health_request() -> pb.HealthCheckRequest:
     return pb.HealthCheckRequest()
+
+
+def _item(position: int, payment: NewPayment) -> pb.CreatePaymentRequest:
+    """One of many; what is wrong with it is told with its position."""
+    try:
+        if payment.idempotency_key == "":
+            raise field_invalid("idempotency_key", "is empty; leave it out to have one made")
+        return create_request(
+            payment.idempotency_key,
+            amount=payment.amount,
+            currency=payment.currency,
+            customer_id=payment.customer_id,
+            payment_method=payment.payment_method,
+            capture_method=payment.capture_method,
+            description=payment.description,
+            metadata=payment.metadata,
+            expires_at=payment.expires_at,
+        )
+    except InvalidRequest as error:
+        [wrong] = error.violations
+        raise field_invalid(f"requests[{position}].{wrong.field}", wrong.message) from None
+    except (TypeError, ValueError) as error:
+        error.add_note(f"This is about payment {position} of the batch, counted from 0.")
+        raise
 
 
 def _amount(amount: Decimal | str | int) -> str:
