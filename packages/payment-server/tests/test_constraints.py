@@ -4,8 +4,10 @@ The checks are read from the migrated schema and asked about every row of a grid
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import timedelta
 from itertools import product
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -38,6 +40,24 @@ AMOUNTS: Final = {
     "refunded_minor": range(AMOUNT + 1),
     "refund_pending_minor": range(AMOUNT + 1),
 }
+FORM: Final = {
+    "merchant_id": ("default",),
+    "customer_id": ("c",),
+    "payment_method": ("card",),
+    "description": ("",),
+    "metadata": ("{}",),
+    "currency": ("USD",),
+    "exponent": (2,),
+    "attempts": (0,),
+    "version": (1,),
+    "created_at": (time_of(LOWEST),),
+    "updated_at": (time_of(LOWEST),),
+}
+"""What else a payment has to be well formed, besides what is looked at."""
+
+PAYMENT_ID: Final = UUID(LOWEST)
+BEFORE: Final = time_of(LOWEST) - timedelta(microseconds=1)
+AFTER: Final = time_of(LOWEST) + timedelta(microseconds=1)
 PAYMENT: Final = Payment(
     payment_id=LOWEST,
     merchant_id="default",
@@ -117,6 +137,8 @@ def may_be_under_way(payment: Payment) -> bool:
 
 async def test_amounts_agree_with_statuses_as_in_the_table(connection: Connection) -> None:
     grid = {"status": Status, "amount_minor": (AMOUNT,), **AMOUNTS}
+    others = {"status": ("other", ""), "amount_minor": (AMOUNT,), **AMOUNTS}
+    assert await accepted(connection, "payments", others) == set()
     payments = (
         replace(PAYMENT, **dict(zip(grid, values, strict=True)))
         for values in product(*grid.values())
@@ -181,17 +203,66 @@ async def test_money_takes_the_routes_of_the_ledger(connection: Connection) -> N
 
 
 @pytest.mark.parametrize(
-    ("table", "column", "values"),
+    ("column", "good", "bad"),
     [
-        ("payments", "status", Status),
-        ("payments", "capture_method", CaptureMethod),
-        ("operations", "kind", OperationKind),
-        ("operations", "status", OperationStatus),
-        ("refunds", "status", RefundStatus),
+        ("merchant_id", ("a", "z9_-", "m" * 64), ("", "m" * 65, "M", "a b", "a\n", "ä")),
+        ("customer_id", ("c", "ä" * 255), ("", "c" * 256)),
+        ("payment_method", ("c", "ä" * 255), ("", "c" * 256)),
+        ("description", ("", "ä" * 1000), ("d" * 1001,)),
+        ("metadata", ("{}", '{"a": "b"}'), ("[]", "null", '"a"')),
+        ("currency", ("USD", "ZZZ"), ("", "US", "USDT", "usd", "U5D", "USD\n")),
+        ("exponent", (0, 2, 3), (-1, 1, 4)),
+        ("attempts", range(11), (-1, 11)),
+        ("version", (1, 2**62), (-1, 0)),
+        ("updated_at", (time_of(LOWEST), AFTER), (BEFORE,)),
     ],
 )
-async def test_words_are_those_of_the_domain(
-    connection: Connection, table: str, column: str, values: type[Status]
+async def test_a_payment_is_well_formed(
+    connection: Connection, column: str, good: Iterable[object], bad: Iterable[object]
 ) -> None:
-    found = await accepted(connection, table, {column: (*values, "other", "")})
-    assert found == {(each,) for each in values}
+    values = (*good, *bad)
+    grid = {column: values, "capture_method": ("manual",), **FORM, column: values}
+    assert {row[0] for row in await accepted(connection, "payments", grid)} == set(good)
+
+
+async def test_capture_methods_are_those_of_the_domain(connection: Connection) -> None:
+    grid = {"capture_method": (*CaptureMethod, "other", ""), **FORM}
+    assert {row[0] for row in await accepted(connection, "payments", grid)} == set(CaptureMethod)
+
+
+async def test_an_operation_has_what_its_kind_and_status_say(connection: Connection) -> None:
+    moments = (None, time_of(LOWEST))
+    grid = {
+        "kind": (*OperationKind, "other", ""),
+        "status": (*OperationStatus, "other", ""),
+        "decline": (None, "{}"),
+        "completes": (None, PAYMENT_ID),
+        "settled_at": moments,
+        "lease_until": moments,
+        "amount_minor": (-1, 0, 1),
+        "released_minor": (-1, 0, 1),
+        "words": ("", "ä" * 1000, "w" * 1001),
+    }
+    assert await accepted(connection, "operations", grid) == {
+        (kind, status, decline, completes, settled_at, lease_until, amount, released, words)
+        for kind, status, decline, completes, settled_at, lease_until, amount, released, words in (
+            product(*grid.values())
+        )
+        if kind in set(OperationKind)
+        and status in set(OperationStatus)
+        and (decline is not None) == (status == "failed")
+        and (completes is not None) == (kind == "complete")
+        and (settled_at is None) == (status == "pending")
+        and (
+            lease_until is not None
+            if status == "pending"
+            else lease_until is None or (kind, status) == ("refund", "succeeded")
+        )
+        and min(amount, released) >= 0
+        and len(words) <= 1000
+    }
+
+
+async def test_statuses_of_refunds_are_those_of_the_domain(connection: Connection) -> None:
+    found = await accepted(connection, "refunds", {"status": (*RefundStatus, "other", "")})
+    assert found == {(each,) for each in RefundStatus}

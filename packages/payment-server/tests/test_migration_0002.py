@@ -38,7 +38,7 @@ async def migrated_copy(superuser_url: str, template: str) -> AsyncIterator[Migr
         await make_first_schema(connection)
         payment_ids = await record(connection)
         await connection.close()
-        assert [each.number for each in await schema.migrate(url)] == [2]
+        assert await schema.migrate(url) == schema.migrations()[1:]
         yield Migrated(url, payment_ids)
 
 

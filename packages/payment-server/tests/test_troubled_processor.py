@@ -233,7 +233,7 @@ async def test_a_payment_that_cannot_lapse_keeps_no_other_from_it(
         due = await servers.created()
     # Such a row needs a database that does not check any more.
     await database.write(
-        "ALTER TABLE payments DROP CONSTRAINT lapses_at_agrees_with_status", repeatable=True
+        "ALTER TABLE payments DROP CONSTRAINT circumstances_agree_with_status", repeatable=True
     )
     for payment_id, age in ((odd.payment_id, "2 days"), (due.payment_id, "1 day")):
         await database.write(

@@ -285,19 +285,17 @@ def amounts_of(payment: Payment) -> tuple[int, ...]:
 
 
 @cache
-def listed_in_migration(constraint: str) -> frozenset[tuple[str, ...]]:
-    """The rows that a CHECK of the second migration lists: in brackets, or as an array's texts."""
+def listed_in_migration(function: str) -> frozenset[tuple[str, ...]]:
+    """The rows that a function of the second migration lists, for a CHECK, as an array's texts."""
     migration = files("payment_server.store") / "migrations" / "0002_ledger_and_events.sql"
-    text = migration.read_text(encoding="utf-8").partition(f"CONSTRAINT {constraint} CHECK")[2]
-    check = text.partition(";")[0]
-    if array := re.search(r"ANY \('\{([^}]*)\}'\)", check):
-        return frozenset(tuple(each.split()) for each in array[1].split(","))
-    rows = re.findall(r"\('[^()]*'\)", check)
-    return frozenset(tuple(re.findall(r"'([^']+)'", row)) for row in rows)
+    text = migration.read_text(encoding="utf-8").partition(f"FUNCTION {function}")[2]
+    array = re.search(r"ANY \('\{([^}]*)\}'\)", text.partition(";")[0])
+    assert array is not None
+    return frozenset(tuple(each.split()) for each in array[1].split(","))
 
 
 def broken_checks(payment: Payment) -> Iterator[str]:
-    """The CHECKs of the table payments, said again: which of them would refuse the row."""
+    """What the table payments CHECKs, said again: what of it would refuse the row."""
     authorized, captured, capturing, voided, voiding, refunded, refunding = amounts_of(payment)
     status, lapses_at = payment.status, payment.lapses_at
     is_over = captured == 0 and voided == authorized
@@ -326,15 +324,17 @@ def broken_checks(payment: Payment) -> Iterator[str]:
         "version": payment.version >= 1,
         "updated_at": payment.updated_at >= payment.created_at,
         "payment_method": 1 <= len(payment.payment_method) <= 255,
-        "authorized_is_not_exceeded": captured + capturing + voided + voiding <= authorized
+        "authorized is not exceeded": captured + capturing + voided + voiding <= authorized
         and authorized <= payment.amount_minor,
-        "captured_is_not_exceeded": refunded + refunding <= captured,
-        "decline_belongs_to_failed": (payment.decline is not None) == (status == "failed"),
-        "status_agrees_with_amounts": agrees[status],
-        "next_action_belongs_to_requires_action": (payment.next_action is not None)
+        "captured is not exceeded": refunded + refunding <= captured,
+        "a decline belongs to failed": (payment.decline is not None) == (status == "failed"),
+        "amounts agree with the status": agrees[status],
+        "a challenge belongs to requires_action": (payment.next_action is not None)
         == (status == "requires_action"),
-        "lapses_at_agrees_with_status": ends.get(status, lapses_at is None),
-        "pending_agrees_with_status": pending.get(status, capturing == voiding == refunding == 0),
+        "lapses_at agrees with the status": ends.get(status, lapses_at is None),
+        "what is under way agrees with the status": pending.get(
+            status, capturing == voiding == refunding == 0
+        ),
     }
     yield from (name for name, holds in checks.items() if not holds)
 
