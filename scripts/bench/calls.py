@@ -30,6 +30,9 @@ that remembers none of them that is the same as new ones."""
 CONSTANT_HEADERS: Final = {"x-request-id": "bench-0000000", "grpc-timeout": "20S"}
 """As a client's own: it always has a deadline."""
 
+BATCHES: Final = {"batch create of 100": 100, "batch create of 1,000": 1_000}
+"""The calls with many payments in one, and how many."""
+
 _MUTATION: Final = (
     "mutation ($input: PaymentInput!, $key: String) { createPayment(payload: $input,"
     " idempotencyKey: $key) { paymentId amount currency status createdAt } }"
@@ -38,6 +41,8 @@ _MUTATION: Final = (
 
 def grpc_method(call: str) -> str:
     """The method's path."""
+    if call in BATCHES:
+        return f"{SERVICE}/BatchCreatePayments"
     names = {"get": "GetPayment", "process": "ProcessPayment", "list": "ListPayments"}
     return f"{SERVICE}/{names.get(call, 'CreatePayment')}"
 
@@ -69,6 +74,8 @@ def grpc_messages(call: str, ids: Sequence[bytes], page_token: str) -> Iterator[
             )
         case "create, 10 % replays":
             return _filled(_create(), with_replays(fresh_keys()))
+        case _ if call in BATCHES:
+            return _batches(BATCHES[call])
         case _:
             return _filled(_create(), fresh_keys())
 
@@ -115,6 +122,13 @@ def _create() -> pb.CreatePaymentRequest:
         payment_method="card",
         idempotency_key=KEY_SLOT,
     )
+
+
+def _batches(count: int) -> Iterator[bytes]:
+    before, after = _around(pb.BatchCreatePaymentsRequest(requests=[_create()]), KEY_SLOT)
+    keys = fresh_keys()
+    while True:
+        yield before + (after + before).join(itertools.islice(keys, count)) + after
 
 
 def _filled(message: Message, values: Iterator[bytes]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from payment_server.store.embedded import DATABASE
+from scripts.bench.calls import BATCHES
 from scripts.bench.load import Job, Measured, Report
 from scripts.bench.postgres import FOLDER, PLAIN, Postgres
 from scripts.bench.services import Services
@@ -22,6 +23,7 @@ from scripts.bench.statements import CREATE_ONE, INSERT_ONE, SELECT_ONE
 LOAD_LIMIT_SECONDS: Final = 60.0  # over what the job is told to take
 IDS_LIMIT: Final = 60_000  # payments to read and to process: more than a run gets through
 CONNECTIONS: Final = 4  # of the plain case: a few clients with many calls each
+BATCHES_IN_FLIGHT: Final = 4  # of a few importers, each of which waits for its answer
 HALF: Final = 0.5  # of the capacity: where latency is looked at
 
 
@@ -39,6 +41,11 @@ class Run:
     """Who else has to be awake."""
 
     @property
+    def items(self) -> int:
+        """Of one call."""
+        return BATCHES.get(self.call, 1)
+
+    @property
     def name(self) -> str:
         """Unique within a repetition."""
         load = "half load" if self.half_of else f"{self.in_flight} in flight"
@@ -47,7 +54,8 @@ class Run:
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run came to. Latencies are None where nobody could measure them."""
+    """What one run came to; a batch counts as its payments, but for latency. Latencies are None
+    where nobody could measure them."""
 
     name: str
     per_second: float
@@ -85,6 +93,8 @@ def runs(transports: tuple[str, ...]) -> Iterator[Run]:
     for ours in transports:
         yield Run(ours, "create", 512)
     yield Run("usual", "create", 512)
+    for call in BATCHES:
+        yield Run(transports[0], call, BATCHES_IN_FLIGHT)
     yield Run("pgbench", "insert")
     yield Run("pgbench", "create statement")
     for ours in transports:
@@ -147,8 +157,8 @@ class Contest:
         self._book(run, measured)
         return Result(
             name=run.name,
-            per_second=measured.per_second,
-            cpu_us=measured.cpu_us,
+            per_second=measured.per_second * run.items,
+            cpu_us={name: each / run.items for name, each in measured.cpu_us.items()},
             p50_ms=measured.p50_ms,
             p99_ms=measured.p99_ms,
             resident_mib=service.resident_mib,
@@ -182,7 +192,7 @@ class Contest:
         if replays_are_due != bool(measured.replayed):
             self.count.faults.append(f"{run.name}: {measured.replayed} replays")
         if "create" in run.call and run.contestant != "usual":
-            self.count.created += measured.answered - measured.replayed
+            self.count.created += (measured.answered - measured.replayed) * run.items
 
 
 class Generator:

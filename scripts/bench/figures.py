@@ -137,6 +137,9 @@ def _of_all(ours: str) -> Iterator[_Wanted]:
         cpu(f"{name}, 64 in flight", "postgres")
         for name in (f"{ours}: create", "pgbench: create statement")
     )
+    batch = throughput(f"{ours}: batch create of 1,000, 4 in flight on 4")
+    row = throughput("pgbench: insert, 64 in flight")
+    yield _Wanted("batch create of 1,000 / pgbench's insert of a row", batch, row, (1.2, None))
     name = "create / pgbench doing it row by row, PostgreSQL's CPU"
     yield _Wanted(name, create, row_by_row, (0.5, None), is_ceiling=True)
     name = "lone create / pgbench's lone insert of a row, p50"

@@ -21,6 +21,7 @@ HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE = 1, 4
 
 FRAME_HEAD: Final = struct.Struct(">BHBBI")  # length (24 bits, in two parts), type, flags, stream
 FRAME_HEAD_BYTES: Final = FRAME_HEAD.size
+FRAME_LIMIT_BYTES: Final = 16_384  # of a frame's payload, unless the other side takes more
 GRPC_HEAD_BYTES: Final = 5  # of a message: compressed or not, and its length
 FIRST_WINDOW_BYTES: Final = 65_535  # what each side may send before it is told more (RFC 9113)
 OUR_WINDOW_BYTES: Final = 2**30
@@ -70,11 +71,23 @@ class Requests:
         newest = FIRST_DYNAMIC_INDEX + len(common) - 1
         referred = begin + bytes(0x80 | newest - place for place in range(len(common)))
         said = [b"".join(_literal(0x00, *each) for each in item.items()) for item in changing]
-        data = head(DATA, END_STREAM, GRPC_HEAD_BYTES + message_bytes)
+        self.data_bytes: Final = GRPC_HEAD_BYTES + message_bytes
+        self.is_one_frame: Final = self.data_bytes <= FRAME_LIMIT_BYTES
+        flags = END_STREAM if self.is_one_frame else 0
+        data = head(DATA, flags, min(self.data_bytes, FRAME_LIMIT_BYTES))
         self._first = _encoded(entered + said[0], data)
         self._others = [_encoded(referred + each, data) for each in said]
-        self.data_bytes: Final = GRPC_HEAD_BYTES + message_bytes
         self.message_head: Final = b"\0" + message_bytes.to_bytes(4, "big")
+
+    def in_frames(self, message: bytes, stream: bytes) -> bytes:
+        """A message that is more than one frame's, with the heads of the others in between."""
+        at = FRAME_LIMIT_BYTES - GRPC_HEAD_BYTES
+        parts = [message[:at]]
+        while at < len(message):
+            part = message[at : at + FRAME_LIMIT_BYTES]
+            at += len(part)
+            parts += (head(DATA, END_STREAM if at == len(message) else 0, len(part)), stream, part)
+        return b"".join(parts)
 
     def __iter__(self) -> Iterator[Encoded]:
         return itertools.chain((self._first,), itertools.cycle(self._others))
@@ -154,6 +167,8 @@ class Http2Line:
             self._waiting[:fits], self._encoded, strict=False
         ):
             stream = self._next_stream.to_bytes(4, "big")
+            if not self._requests.is_one_frame:
+                message = self._requests.in_frames(message, stream)  # noqa: PLW2901 - the same, cut
             output += (begin, stream, end, stream, message_head, message)
             self._due_at[self._next_stream] = due_at
             self._next_stream += 2

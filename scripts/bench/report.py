@@ -33,7 +33,7 @@ def machine(postgres_version: str) -> str:
 
 def measurements(repetitions: Sequence[Repetition]) -> Iterator[str]:
     """A row for each run: medians over the repetitions, the throughput with its spread."""
-    yield "| run | calls/s | server µs | PostgreSQL µs | load µs | p50 ms | p99 ms | MiB |"
+    yield "| run | per s | server µs | PostgreSQL µs | load µs | p50 ms | p99 ms | MiB |"
     yield "|---|---|---|---|---|---|---|---|"
     for name in repetitions[0]:
         results = [each[name] for each in repetitions]
