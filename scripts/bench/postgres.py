@@ -107,7 +107,7 @@ class Postgres:
     async def fill(self, payments: int) -> None:
         """Adds payments until there are so many, and tidies up as autovacuum would."""
         example = await self._example()
-        given = [example[name] for name in ("fingerprint", "answer", "snapshot")]
+        given = [example[name] for name in ("fingerprint", "snapshot")]
         there = await self.payments()
         for first in range(there + 1, payments + 1, FILL_AT_ONCE):
             last = min(first + FILL_AT_ONCE - 1, payments)

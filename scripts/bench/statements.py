@@ -23,7 +23,7 @@ SELECT * FROM single WHERE id = :id;
 """
 
 EXAMPLE: Final = """
-SELECT encode(k.fingerprint, 'hex') AS fingerprint, k.answer, e.snapshot
+SELECT encode(k.fingerprint, 'hex') AS fingerprint, e.snapshot
 FROM idempotency AS k JOIN events AS e USING (merchant_id, payment_id)
 WHERE k.operation_id IS NULL AND e.version = 1 LIMIT 1
 """
@@ -32,11 +32,11 @@ WHERE k.operation_id IS NULL AND e.version = 1 LIMIT 1
 _RECORD: Final = """
 key AS (
   INSERT INTO idempotency (merchant_id, idempotency_key, fingerprint, fingerprint_version,
-    payment_id, answer, created_at)
-  SELECT merchant, key, decode(:fingerprint, 'hex'), 1, id, :answer::json, at FROM new
+    payment_id, created_at)
+  SELECT merchant, key, decode(:fingerprint, 'hex'), 1, id, at FROM new
   ON CONFLICT (merchant_id, idempotency_key)
     DO UPDATE SET idempotency_key = excluded.idempotency_key
-  RETURNING payment_id, answer
+  RETURNING payment_id
 ), payment AS (
   INSERT INTO payments (merchant_id, payment_id, customer_id, payment_method, capture_method,
     description, metadata, currency, exponent, amount_minor, status, created_at, updated_at)
@@ -56,13 +56,11 @@ WITH new AS MATERIALIZED (
   SELECT uuidv7() AS id, 'pgbench' AS merchant, 'cust123' AS customer, 'key-' || :number AS key,
     now() AS at
 ), {_RECORD}
-SELECT payment_id, answer FROM key;
+SELECT payment_id FROM key;
 """
 """The rows of a create, in one statement for one payment: what gathering is compared with."""
 
-_NUMBERED: Final = (
-    _RECORD.replace(":fingerprint", "$3").replace(":answer", "$4").replace(":snapshot", "$5")
-)
+_NUMBERED: Final = _RECORD.replace(":fingerprint", "$3").replace(":snapshot", "$4")
 FILL: Final = f"""
 WITH new AS MATERIALIZED (
   SELECT uuidv7(shift) AS id, 'default' AS merchant, 'cust' || number % 100000 AS customer,

@@ -198,7 +198,7 @@ async def forget_answers(database: Database) -> None:
         pass
 
 
-@every_call
+@pytest.mark.parametrize("call", STEPS, ids=str)
 async def test_a_forgotten_answer_is_reconstructed_and_says_so(
     servers: Servers, database: Database, call: Call
 ) -> None:
@@ -212,6 +212,16 @@ async def test_a_forgotten_answer_is_reconstructed_and_says_so(
     assert by_grpc.said == by_http.said
     assert by_grpc.said["payment"] == await read(servers, payment_id)
     assert by_grpc.said.get("operation") == first.said.get("operation")
+
+
+async def test_what_a_creation_answered_is_never_forgotten(
+    servers: Servers, database: Database
+) -> None:
+    first = await over_grpc(servers, CREATE, "", key=KEY)
+    await moved_on(servers, first.said["payment"]["payment_id"])
+    await forget_answers(database)
+    again = await over_grpc(servers, CREATE, "", key=KEY)
+    assert (again.raw, again.replayed) == (first.raw, "true")
 
 
 @every_call

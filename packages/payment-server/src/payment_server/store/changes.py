@@ -134,7 +134,7 @@ async def begin(
             *operation_row(operation),
             None if is_settled else lease_seconds,
             *(refund_row(refund_of(was, operation)) if is_refund else _NO_REFUND),
-            *key_row(was.merchant_id, key, answer, was.payment_id, operation),
+            *key_row(key, was, operation, answer),
             subject=_subject(was),
             repeatable=key is not None,
         )

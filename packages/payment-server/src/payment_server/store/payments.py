@@ -3,16 +3,18 @@
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from payment_server.domain.commands import ListPayments
-from payment_server.domain.idempotency import Answer
+from payment_server.domain.events import decode_snapshot, encode_snapshot
+from payment_server.domain.idempotency import FINGERPRINT_VERSION, Answer
+from payment_server.domain.ids import new_id
 from payment_server.domain.operation import Operation, Refund
-from payment_server.domain.payment import EventType, Payment
+from payment_server.domain.payment import Payment
 from payment_server.store.database import Database
 from payment_server.store.rows import (
-    EVENT,
+    CREATED,
     KEY,
-    OF_CHANGE,
     OPERATION,
     PAYMENT,
     REFUND,
@@ -21,11 +23,9 @@ from payment_server.store.rows import (
     as_json,
     bound_key_of,
     brought,
-    event_row,
-    key_row,
+    created_row,
     operation_of,
     payment_of,
-    payment_row,
     prefixed,
     refund_of_row,
     typed,
@@ -46,48 +46,74 @@ class Found(msgspec.Struct, frozen=True):
 # The key's DO UPDATE changes nothing; it makes the statement return the row that is stored, even
 # one that another statement has committed meanwhile. First is who finds its own payment_id. A
 # conflict of payment_id is an earlier run of this very statement: ids are drawn for one request.
+# Where an IN is more than a plain condition, it is looked up by hash; else each row with each.
 _CREATE: Final = Statement(
-    (*typed("new", PAYMENT), *typed("event", EVENT), *typed("key", KEY)),
+    (
+        *typed("new", CREATED),
+        *typed("event", "event_id, snapshot"),
+        *typed("key", "idempotency_key, fingerprint"),
+    ),
     f""", key AS (
-  INSERT INTO idempotency ({KEY})
-  SELECT {brought("key", KEY)} FROM wish WHERE key_idempotency_key IS NOT NULL
+  INSERT INTO idempotency
+    (merchant_id, idempotency_key, fingerprint, fingerprint_version, payment_id, created_at)
+  SELECT new_merchant_id, key_idempotency_key, key_fingerprint, {FINGERPRINT_VERSION},
+    new_payment_id, new_created_at
+  FROM wish WHERE key_idempotency_key IS NOT NULL
   ON CONFLICT (merchant_id, idempotency_key)
     DO UPDATE SET idempotency_key = excluded.idempotency_key
-  RETURNING {KEY}
+  RETURNING merchant_id, idempotency_key, fingerprint, payment_id, operation_id, answer
 ), payment AS (
-  INSERT INTO payments ({PAYMENT})
-  SELECT {brought("new", PAYMENT)} FROM wish
-  WHERE key_idempotency_key IS NULL OR EXISTS (
-    SELECT FROM key WHERE key.merchant_id = new_merchant_id
-      AND key.idempotency_key = key_idempotency_key AND key.payment_id = new_payment_id)
+  INSERT INTO payments ({CREATED}, status, updated_at, lapses_at)
+  SELECT {brought("new", CREATED)}, 'created', new_created_at, new_expires_at FROM wish
+  WHERE key_idempotency_key IS NULL OR new_payment_id IN (SELECT payment_id FROM key)
   ON CONFLICT (merchant_id, payment_id) DO NOTHING
-  RETURNING merchant_id, payment_id, version, status, customer_id, updated_at
+  RETURNING payment_id
 ), event AS (
-  INSERT INTO events ({OF_CHANGE}, {EVENT})
-  SELECT payment.*, {brought("event", EVENT)} FROM payment
-  JOIN wish ON new_merchant_id = payment.merchant_id AND new_payment_id = payment.payment_id
+  INSERT INTO events (merchant_id, payment_id, version, status, customer_id, occurred_at,
+    event_id, type, snapshot)
+  SELECT new_merchant_id, new_payment_id, 1, 'created', new_customer_id, new_created_at,
+    event_event_id, 'payment.created', event_snapshot
+  FROM wish WHERE (new_payment_id IN (SELECT payment_id FROM payment)) IS TRUE
+), earlier AS (
+  SELECT * FROM key WHERE payment_id NOT IN (SELECT new_payment_id FROM wish)
 )
-SELECT nr, fingerprint, payment_id, operation_id,
-  CASE WHEN payment_id <> new_payment_id THEN answer END AS answer
-FROM wish
-JOIN key ON key.merchant_id = new_merchant_id AND key.idempotency_key = key_idempotency_key
+SELECT nr, fingerprint, payment_id, operation_id, answer FROM wish
+JOIN earlier ON merchant_id = new_merchant_id AND idempotency_key = key_idempotency_key
 """,
     writes=True,
 )
 
+_FIRST_VERSION: Final = Statement(
+    typed("asked", "merchant_id, payment_id"),
+    """
+SELECT nr, snapshot FROM wish
+JOIN events ON merchant_id = asked_merchant_id AND payment_id = asked_payment_id AND version = 1
+""",
+)
+
 
 async def create(database: Database, payment: Payment, key: Key | None) -> BoundKey | None:
-    """Records a payment. With a key: returns what the key is bound to, now or from before, and
-    its answer if that is another payment's."""
+    """Records a new payment. Where the key is bound to another one nothing is written, and it
+    returns what it is bound to.
+
+    The answer to a creation is the payment's first version, so its key keeps none.
+    """
     stored = await database.gather(
         _CREATE,
-        *payment_row(payment),
-        *event_row(None, payment, EventType.CREATED),
-        *key_row(payment.merchant_id, key, Answer(payment), payment.payment_id, None),
+        *created_row(payment),
+        new_id(),
+        encode_snapshot(payment),
+        *((key.text, key.fingerprint) if key else (None, None)),
         subject=f"{payment.merchant_id} {key.text}" if key else None,
         repeatable=key is not None,
     )
-    return bound_key_of(stored) if stored else None
+    if stored is None:
+        return None
+    bound = bound_key_of(stored)
+    if bound.answer or key is None or bound.fingerprint != key.fingerprint:
+        return bound
+    first = await database.gather(_FIRST_VERSION, payment.merchant_id, bound.payment_id)
+    return replace(bound, answer=Answer(decode_snapshot(first["snapshot"]))) if first else bound
 
 
 _GET: Final = Statement(

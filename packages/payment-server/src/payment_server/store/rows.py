@@ -14,7 +14,7 @@ from payment_server.domain.idempotency import (
     decode_answer,
     encode_answer,
 )
-from payment_server.domain.ids import new_id, time_of
+from payment_server.domain.ids import new_id
 from payment_server.domain.operation import (
     Operation,
     OperationKind,
@@ -41,6 +41,8 @@ CHANGING: Final = (
     " next_action, attempts, version, updated_at, lapses_at"
 )
 PAYMENT: Final = f"{_CONSTANT}, {CHANGING}"
+CREATED: Final = f"{_CONSTANT}, payment_method"
+"""What a new payment brings; all else in its row follows from it."""
 OPERATION: Final = (
     "merchant_id, operation_id, payment_id, kind, status, amount_minor, captures, payment_method,"
     " decline, idempotency_key, created_at, settled_at, released_minor, completes, words"
@@ -134,7 +136,7 @@ def changing_row(payment: Payment) -> Sequence[object]:
     )
 
 
-def payment_row(payment: Payment) -> Sequence[object]:
+def created_row(payment: Payment) -> Sequence[object]:
     return (
         payment.merchant_id,
         payment.payment_id,
@@ -147,7 +149,7 @@ def payment_row(payment: Payment) -> Sequence[object]:
         payment.amount_minor,
         payment.created_at,
         payment.expires_at,
-        *changing_row(payment),
+        payment.payment_method,
     )
 
 
@@ -187,31 +189,22 @@ def refund_row(refund: Refund) -> Sequence[object]:
     )
 
 
-def event_row(before: Payment | None, after: Payment, event: EventType) -> Sequence[object]:
-    return (
-        new_id(),
-        event,
-        before.status if before else None,
-        encode_snapshot(after),
-    )
+def event_row(before: Payment, after: Payment, event: EventType) -> Sequence[object]:
+    return new_id(), event, before.status, encode_snapshot(after)
 
 
 def key_row(
-    merchant_id: str,
-    key: Key | None,
-    answer: Answer | None,
-    payment_id: str,
-    operation: Operation | None,
+    key: Key | None, was: Payment, operation: Operation, answer: Answer | None
 ) -> Sequence[object]:
     return (
-        merchant_id,
+        was.merchant_id,
         key.text if key else None,
         key.fingerprint if key else None,
         FINGERPRINT_VERSION,
-        payment_id,
-        operation.operation_id if operation else None,
+        was.payment_id,
+        operation.operation_id,
         encode_answer(answer) if answer and key else None,
-        time_of(operation.operation_id if operation else payment_id),
+        operation.created_at,
     )
 
 

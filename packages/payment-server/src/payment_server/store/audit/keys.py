@@ -26,14 +26,13 @@ SELECT merchant_id, payment_id, format('%s keys have created it', count(*))
 FROM idempotency WHERE operation_id IS NULL GROUP BY merchant_id, payment_id HAVING count(*) > 1
 """
 
-# Answers are forgotten after 7 days; the day less is for clocks that differ.
+# Answers are forgotten after 7 days; the day less is for clocks that differ. A creation's answer is
+# its payment's first version, which the checks of events look at.
 _SETTLED: Final = """
-SELECT k.merchant_id, k.payment_id, format('the key of %s %s',
-  coalesce('operation ' || k.operation_id, 'the creation'), CASE
+SELECT k.merchant_id, k.payment_id, format('the key of operation %s %s', k.operation_id, CASE
     WHEN k.answer IS NULL THEN 'is young, settled and has no answer'
     ELSE 'has an answer before its outcome' END) AS difference
-FROM idempotency AS k
-LEFT JOIN operations AS o ON (o.merchant_id, o.operation_id) = (k.merchant_id, k.operation_id)
+FROM idempotency AS k JOIN operations AS o USING (merchant_id, operation_id)
 WHERE CASE WHEN o.status = 'pending' THEN k.answer IS NOT NULL
   ELSE k.answer IS NULL AND k.created_at > now() - interval '6 days' END
 """
