@@ -8,17 +8,18 @@ import json
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
 from payment_server import workers
 from payment_server.api.gate import Gate
-from payment_server.api.listening import CannotListen
+from payment_server.api.listening import CannotListen, listening_socket, port_of
 from payment_server.api.rpc import Service
 from payment_server.api.rpc_server import RpcServer
 from payment_server.api.transport import Transport, TransportMissing, chosen
@@ -32,6 +33,9 @@ from payment_server.store import schema
 from payment_server.store.database import Database
 from payment_server.store.embedded import OWNER_ROLE, SERVICE_ROLE, EmbeddedPostgres
 from payment_server.watching import HINTS_PAUSE_SECONDS, Watching
+
+if TYPE_CHECKING:
+    from payment_server.api.http_server import HttpServer
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +52,12 @@ class CannotStart(Exception):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """How to run: `embedded` brings its own PostgreSQL, `ephemeral` one without a tomorrow.
 
-    `grace_seconds` is how long calls under way may take when the service stops. `ready_file` is
-    written when all ports answer.
+    `grace_seconds` is how long calls under way may take when the service stops. `on_ready` is told
+    when all ports answer.
+
+    A worker, one of several processes on the same ports, has the listener of HTTP from its
+    supervisor, by its descriptor, and sees to the room of the PostgreSQL in `embedded_data_dir`,
+    which is its supervisor's.
     """
 
     settings: Settings
@@ -57,7 +65,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral: bool = False
     migrate: bool
     grace_seconds: float
-    ready_file: Path | None = None
+    on_ready: "Callable[[Address], None] | None" = None
+    http_listener: int | None = None
+    embedded_data_dir: Path | None = None
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether others serve the same ports."""
+        return self.http_listener is not None
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -67,15 +82,37 @@ class Address(msgspec.Struct, frozen=True):
     http_port: int
 
 
-async def run(plan: Plan) -> None:
-    """Serves until SIGINT or SIGTERM, which are heeded while it starts as well.
+Serve: TypeAlias = Callable[[asyncio.Event, asyncio.Event], Coroutine[Any, Any, None]]
 
-    Raises CannotStart and what the parts raise at start.
+
+async def run(plan: Plan) -> None:
+    """Serves until a signal ends it; see `until_signalled`.
+
+    SIGHUP ends it as well, since whoever is alone has nobody to make way for. A worker lets the
+    others have its callers then. Raises CannotStart and what the parts raise at start.
+    """
+    makes_way = asyncio.Event()
+
+    async def serve(is_up: asyncio.Event, asked_to_stop: asyncio.Event) -> None:
+        def make_way() -> None:
+            makes_way.set()
+            asked_to_stop.set()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, make_way)
+        await _serve(plan, is_up, asked_to_stop, makes_way)
+
+    await until_signalled(serve)
+
+
+async def until_signalled(serve: Serve) -> None:
+    """Runs until SIGINT or SIGTERM, which are heeded while it starts as well.
+
+    What runs sets the first event when it has started, and ends when the second one is set.
     """
     asked_to_stop, is_up = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
-    service = asyncio.create_task(_serve(plan, is_up, asked_to_stop))
+    service = asyncio.create_task(serve(is_up, asked_to_stop))
     stopping = asyncio.create_task(asked_to_stop.wait())
     await asyncio.wait({service, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -85,11 +122,13 @@ async def run(plan: Plan) -> None:
         await service
 
 
-async def _serve(plan: Plan, is_up: asyncio.Event, asked_to_stop: asyncio.Event) -> None:
-    transport = _transport(plan.settings)  # a wrong one is told before a database is started
+async def _serve(
+    plan: Plan, is_up: asyncio.Event, asked_to_stop: asyncio.Event, makes_way: asyncio.Event
+) -> None:
+    transport = transport_of(plan)  # a wrong one is told before a database is started
     async with (
-        _databases(plan) as databases,
-        serving(plan, databases, sandbox_of(plan.settings)) as address,
+        databases_of(plan) as databases,
+        serving(plan, databases, sandbox_of(plan.settings), makes_way) as address,
     ):
         log.info(
             "serving gRPC on port %d (%s) and HTTP on %d",
@@ -97,16 +136,21 @@ async def _serve(plan: Plan, is_up: asyncio.Event, asked_to_stop: asyncio.Event)
             transport,
             address.http_port,
         )
-        if plan.ready_file is not None:
-            _write_ready(plan.ready_file, address)
+        if plan.on_ready is not None:
+            plan.on_ready(address)
         is_up.set()
-        stopping = asyncio.create_task(asked_to_stop.wait())
-        await asyncio.wait({stopping, databases.failed}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if databases.failed.done():
-            raise CannotStart(f"the database is gone: {databases.failed.result()}")
+        await until_stopped(asked_to_stop, databases)
         log.info("stopping")
     log.info("stopped")
+
+
+async def until_stopped(asked_to_stop: asyncio.Event, databases: "Databases") -> None:
+    """Raises CannotStart where the database is gone before anybody asked."""
+    stopping = asyncio.create_task(asked_to_stop.wait())
+    await asyncio.wait({stopping, databases.failed}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if databases.failed.done():
+        raise CannotStart(f"the database is gone: {databases.failed.result()}")
 
 
 def sandbox_of(settings: Settings) -> Sandbox:
@@ -120,7 +164,10 @@ def sandbox_of(settings: Settings) -> Sandbox:
 
 
 class Databases(msgspec.Struct, frozen=True):
-    """The database by its two roles. `failed` is done when it is gone for good."""
+    """The database by its two roles. `failed` is done when it is gone for good.
+
+    `embedded` is the PostgreSQL of our own, or of our supervisor's, whose room is watched.
+    """
 
     url: str
     owner_url: str
@@ -129,14 +176,16 @@ class Databases(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def _databases(plan: Plan) -> AsyncIterator[Databases]:
+async def databases_of(plan: Plan) -> AsyncIterator[Databases]:
     """A database with this program's schema."""
     settings = plan.settings
     if not plan.embedded:
         if settings.database_url is None or settings.owner_database_url is None:
             raise CannotStart("DATABASE_URL is not set")
         never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        found = Databases(settings.database_url, settings.owner_database_url, never)
+        folder = plan.embedded_data_dir
+        neighbour = None if folder is None else EmbeddedPostgres(folder)
+        found = Databases(settings.database_url, settings.owner_database_url, never, neighbour)
         await _fit_schema(plan, found)
         yield found
         return
@@ -164,11 +213,17 @@ async def _fit_schema(plan: Plan, databases: Databases) -> None:
 
 
 @asynccontextmanager
-async def serving(plan: Plan, databases: Databases, processor: Processor) -> AsyncIterator[Address]:
+async def serving(
+    plan: Plan,
+    databases: Databases,
+    processor: Processor,
+    makes_way: asyncio.Event | None = None,
+) -> AsyncIterator[Address]:
     """The service on its ports. gRPC is open before the HTTP side is even imported.
 
     At the end nobody may enter any more, whoever is inside has the grace to finish, and then the
-    servers close together: HTTP, gRPC, and after them what they stood on.
+    servers close together: HTTP, gRPC, and after them what they stood on. A worker that makes way
+    refuses nobody: first its servers send the callers to the others.
     """
     settings = plan.settings
     database = Database(databases.url, connections=settings.database_connections)
@@ -187,9 +242,11 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
             database, processor, processor_limit_seconds=limit_seconds, on_change=watching.hint
         )
         stack.push_async_callback(payments.close)
-        rpc = RpcServer(Service(payments, reader, is_up), watching, gate, _transport(settings))
+        service, transport = Service(payments, reader, is_up), transport_of(plan)
+        rpc = RpcServer(service, watching, gate, transport, shares_port=plan.is_worker)
         stack.push_async_callback(rpc.stop, CLOSE_GRACE_SECONDS)
-        grpc_port = await _listening(rpc.start(settings.host, settings.grpc_port), "GRPC")
+        with told_by_setting("GRPC"):
+            grpc_port = await rpc.start(settings.host, settings.grpc_port)
 
         from payment_server.api.http import build_http_app
         from payment_server.api.http_server import HttpServer
@@ -198,45 +255,65 @@ async def serving(plan: Plan, databases: Databases, processor: Processor) -> Asy
             build_http_app(payments, reader, watching, gate, is_up=is_up, redis_state=cache.state)
         )
         stack.push_async_callback(http.stop, CLOSE_GRACE_SECONDS)
-        http_port = await _listening(http.start(settings.host, settings.http_port), "HTTP")
+        http_port = await _listening(http, plan)
 
         async def watch_health() -> None:
             await rpc.set_serving(await is_up() and not gate.is_closed)
 
-        async def watch_room() -> None:
-            if databases.embedded is not None:
-                database.writable = databases.embedded.has_room()
-
-        look_up = partial(workers.look_up_due, database, payments)
-        lapse = partial(workers.lapse_due, database, payments)
-        prune = partial(workers.prune_answers, database)
         candidate = workers.Candidate(database)
-
         await watch_health()
         await candidate.stand()
         try:
             async with workers.beside(
                 ("health", watch_health, workers.HEALTH_PAUSE_SECONDS),
-                ("room", watch_room, workers.ROOM_PAUSE_SECONDS),
-                ("election", candidate.stand, workers.ELECTION_PAUSE_SECONDS),
-                ("look-up", candidate.when_elected(look_up), workers.LOOK_UP_PAUSE_SECONDS),
-                ("lapse", candidate.when_elected(lapse), workers.LAPSE_PAUSE_SECONDS),
-                ("prune", candidate.when_elected(prune), workers.PRUNE_PAUSE_SECONDS),
+                ("room", partial(_watch_room, database, databases), workers.ROOM_PAUSE_SECONDS),
                 ("watch", watching.look, HINTS_PAUSE_SECONDS),
+                *_done_once(candidate, database, payments),
             ):
                 yield Address(grpc_port, http_port)
         finally:
+            if plan.is_worker and makes_way is not None and makes_way.is_set():
+                watching.close()
+                await _leave(http, rpc, gate, plan.grace_seconds)
             gate.close()
             watching.close()
-            await candidate.resign()
             await rpc.set_serving(False)
+            await candidate.resign()
             await gate.emptied(plan.grace_seconds)
             await payments.drain(plan.grace_seconds)
 
 
-def _transport(settings: Settings) -> Transport:
+def _done_once(
+    candidate: workers.Candidate, database: Database, payments: Payments
+) -> Iterator[tuple[str, workers.Once, float]]:
+    """What one of the processes on a database does for all of them."""
+    look_up = partial(workers.look_up_due, database, payments)
+    lapse = partial(workers.lapse_due, database, payments)
+    prune = partial(workers.prune_answers, database)
+    yield "election", candidate.stand, workers.ELECTION_PAUSE_SECONDS
+    yield "look-up", candidate.when_elected(look_up), workers.LOOK_UP_PAUSE_SECONDS
+    yield "lapse", candidate.when_elected(lapse), workers.LAPSE_PAUSE_SECONDS
+    yield "prune", candidate.when_elected(prune), workers.PRUNE_PAUSE_SECONDS
+
+
+async def _watch_room(database: Database, databases: Databases) -> None:
+    if databases.embedded is not None:
+        database.writable = databases.embedded.has_room()
+
+
+async def _leave(http: "HttpServer", rpc: RpcServer, gate: Gate, grace_seconds: float) -> None:
+    """Sends callers to those who go on serving the ports, before anybody is refused."""
+    await http.leave()
+    await rpc.leave(grace_seconds)
+    gate.close()
+    await gate.emptied(grace_seconds)
+    await rpc.stop(CLOSE_GRACE_SECONDS)
+
+
+def transport_of(plan: Plan) -> Transport:
+    """The gRPC server that the settings name. Raises CannotStart where it is not installed."""
     try:
-        return chosen(settings.grpc_transport)
+        return chosen(plan.settings.grpc_transport)
     except TransportMissing as error:
         raise CannotStart(str(error)) from error
 
@@ -250,15 +327,28 @@ async def _is_up(probe: Database) -> bool:
         return False
 
 
-async def _listening(start: Coroutine[Any, Any, int], side: str) -> int:
+async def _listening(http: "HttpServer", plan: Plan) -> int:
+    """Lets HTTP answer on its own listener, or on the one of all workers; returns the port."""
+    if plan.http_listener is not None:
+        listener = socket.socket(fileno=plan.http_listener)
+    else:
+        with told_by_setting("HTTP"):
+            listener = listening_socket(plan.settings.host, plan.settings.http_port)
+    await http.start(listener)
+    return port_of(listener)
+
+
+@contextmanager
+def told_by_setting(side: str) -> Iterator[None]:
+    """Names the setting of a port, GRPC or HTTP, that cannot be had. Raises CannotStart."""
     try:
-        return await start
+        yield
     except CannotListen as error:
         setting = f"PAYMENT_{side}_PORT" if error.is_taken else "PAYMENT_HOST"
         raise CannotStart(f"{error}; set {setting} to another one") from error
 
 
-def _write_ready(path: Path, address: Address) -> None:
+def write_ready(path: Path, address: Address) -> None:
     """Appears whole or not at all, for whoever waits for it."""
     content = {
         "grpc_port": address.grpc_port,

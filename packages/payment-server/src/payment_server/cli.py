@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -18,12 +19,13 @@ from msgspec.structs import replace
 from payment_server.settings import Settings, SettingsInvalid, read_settings
 
 if TYPE_CHECKING:
-    from payment_server.app import Plan
+    from payment_server.app import Address, Plan
     from payment_server.store.audit import Finding
 
 DEV_GRACE_SECONDS: Final = 0.5  # a developer who pressed Ctrl-C does not want to wait
 SERVE_GRACE_SECONDS: Final = 10.0  # twice as long as a processor may take
 EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
+WORKERS_LIMIT: Final = 64  # more processes than cores gain nothing, and few machines have more
 HEALTHCHECK_LIMIT_SECONDS: Final = 3.0  # longer than the service itself waits for its database
 
 CANNOT_LOOK: Final = 2
@@ -48,6 +50,12 @@ def cli() -> None:
 def _running_options(function: Function) -> Function:
     """The options that `dev` and `serve` share."""
     for option in (
+        click.option(
+            "--workers",
+            type=click.IntRange(1, WORKERS_LIMIT),
+            help="Processes on the same ports; SIGHUP replaces them one by one."
+            " Default: 1 with dev, as many as cores with serve.",
+        ),
         click.option(
             "--ready-file",
             type=click.Path(path_type=Path, dir_okay=False),
@@ -74,6 +82,7 @@ def dev(
     grpc_port: int | None,
     http_port: int | None,
     ready_file: Path | None,
+    workers: int | None,
 ) -> None:
     """Run on this machine only, in the sandbox, with a PostgreSQL of its own.
 
@@ -93,14 +102,17 @@ def dev(
             ephemeral=ephemeral,
             migrate=True,
             grace_seconds=DEV_GRACE_SECONDS,
-            ready_file=ready_file,
-        )
+            on_ready=_writing(ready_file),
+        ),
+        workers or 1,
     )
 
 
 @cli.command()
 @_running_options
-def serve(grpc_port: int | None, http_port: int | None, ready_file: Path | None) -> None:
+def serve(
+    grpc_port: int | None, http_port: int | None, ready_file: Path | None, workers: int | None
+) -> None:
     """Run as in production: DATABASE_URL and PAYMENT_PROCESSOR must be set."""
     from payment_server.app import Plan
 
@@ -119,9 +131,42 @@ def serve(grpc_port: int | None, http_port: int | None, ready_file: Path | None)
             embedded=False,
             migrate=settings.migrate_on_start,
             grace_seconds=SERVE_GRACE_SECONDS,
-            ready_file=ready_file,
-        )
+            on_ready=_writing(ready_file),
+        ),
+        workers or _cores(),
     )
+
+
+@cli.command(hidden=True)
+def worker() -> None:
+    """One of several processes that serve; started by its supervisor alone."""
+    from payment_server.app import Plan
+    from payment_server.supervised import read_brief, say_ready
+
+    brief = read_brief()
+    settings = replace(
+        read_settings(os.environ),
+        processor=brief.processor,
+        host=brief.host,
+        grpc_port=brief.grpc_port,
+        http_port=brief.http_port,
+    )
+    if brief.database_url is not None:
+        settings = replace(settings, database_url=brief.database_url)
+        settings = replace(settings, owner_database_url=brief.database_url)
+    _set_up_logging(settings, f"worker {brief.number} ")
+    plan = Plan(
+        settings=settings,
+        embedded=False,
+        migrate=False,
+        grace_seconds=brief.grace_seconds,
+        on_ready=lambda _: say_ready(),
+        http_listener=brief.http_listener,
+        embedded_data_dir=None
+        if brief.embedded_data_dir is None
+        else Path(brief.embedded_data_dir),
+    )
+    _run(plan)
 
 
 @cli.command()
@@ -244,7 +289,20 @@ def _with_ports(settings: Settings, grpc_port: int | None, http_port: int | None
     )
 
 
-def _run(plan: "Plan") -> None:
+def _cores() -> int:
+    """The cores that this process may use, up to what `--workers` takes."""
+    if sys.platform != "linux":
+        return 1
+    return min(len(os.sched_getaffinity(0)), WORKERS_LIMIT)
+
+
+def _writing(ready_file: Path | None) -> "Callable[[Address], None] | None":
+    from payment_server.app import write_ready
+
+    return None if ready_file is None else partial(write_ready, ready_file)
+
+
+def _run(plan: "Plan", workers: int = 1) -> None:
     from payment_server.app import CannotStart, run
     from payment_server.domain.errors import PaymentServiceError
     from payment_server.store.database import UnsafeDatabase
@@ -254,7 +312,12 @@ def _run(plan: "Plan") -> None:
     _set_up_logging(plan.settings)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(run(plan))
+            if workers == 1:
+                runner.run(run(plan))
+            else:
+                from payment_server.supervisor import supervise
+
+                runner.run(supervise(plan, workers))
     except (CannotStart, EmbeddedPostgresError, SchemaError, UnsafeDatabase) as error:
         _fail(str(error))
     except PaymentServiceError as error:
@@ -269,10 +332,10 @@ def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
     return uvloop.new_event_loop
 
 
-def _set_up_logging(settings: Settings) -> None:
+def _set_up_logging(settings: Settings, who: str = "") -> None:
     logging.basicConfig(
         level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s %(message)s",
+        format=f"%(asctime)s %(levelname)-7s {who}%(name)s %(message)s",
         stream=sys.stderr,
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it tells of its start in five lines
@@ -282,3 +345,7 @@ def _fail(message: str, exit_code: int = 1) -> NoReturn:
     for line in message.splitlines():
         click.echo(f"payment-server: {line}", err=True)
     sys.exit(exit_code)
+
+
+if __name__ == "__main__":  # as a supervisor starts its workers
+    main()

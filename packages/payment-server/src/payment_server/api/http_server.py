@@ -11,11 +11,11 @@ import uvicorn
 from litestar.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from payment_server.api.listening import listening_socket
-
 FORCED_STOP_LIMIT_SECONDS: Final = 0.5  # uvicorn looks whether it must stop ten times a second
 START_LIMIT_SECONDS: Final = 10.0  # Litestar is ready in milliseconds
-
+LEAVE_LIMIT_SECONDS: Final = 2.0
+"""uvicorn tells of headers that are new within a second; who is silent for one more is idle."""
+LEAVE_POLL_SECONDS: Final = 0.05
 
 TAKE_LIMIT_SECONDS: Final = 30.0
 """How long a reader may take nothing. The kernel holds megabytes for it, and asks for more when a
@@ -79,9 +79,8 @@ class HttpServer:
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self, host: str, port: int) -> int:
-        """Listens; returns the port, a free one where 0 was asked for. Raises CannotListen."""
-        listener = listening_socket(host, port)
+    async def start(self, listener: socket.socket) -> None:
+        """Answers who comes to the listener, from which others may take connections as well."""
         config = uvicorn.Config(
             self._app,
             http=_Protocol,
@@ -99,8 +98,22 @@ class HttpServer:
                     self._task.result()
                     raise RuntimeError("the HTTP server ended while it started")
                 await asyncio.sleep(0.005)
-        bound: int = listener.getsockname()[1]
-        return bound
+
+    async def leave(self) -> None:
+        """Takes no connection any more, and ends each that there is with its next answer.
+
+        For a port that others go on serving: a connection that is closed while its next request is
+        on the way would lose that one.
+        """
+        if self._server is None:
+            return
+        for server in self._server.servers:
+            server.close()
+        self._server.config.encoded_headers.append((b"connection", b"close"))
+        for _ in range(round(LEAVE_LIMIT_SECONDS / LEAVE_POLL_SECONDS)):
+            if not self._server.server_state.connections:
+                return
+            await asyncio.sleep(LEAVE_POLL_SECONDS)
 
     async def stop(self, grace_seconds: float) -> None:
         """Answers nobody any more, and closes what is open after the grace."""

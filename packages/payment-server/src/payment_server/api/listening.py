@@ -1,4 +1,4 @@
-"""Taking a port, with a clear word where that fails."""
+"""Taking a port, alone or for several processes of ours, with a clear word where that fails."""
 
 import errno
 import os
@@ -21,16 +21,44 @@ class CannotListen(Exception):
 
 def listening_socket(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 takes a free one. Raises CannotListen."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        return socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
     except OSError as error:
         raise CannotListen(address_of(host, port), error) from error
+
+
+def held_port(host: str, port: int) -> socket.socket:
+    """A port for processes of ours to listen on together, as SO_REUSEPORT lets them.
+
+    The socket listens to nobody; while it is open nobody else gets the port. Raises CannotListen.
+    """
+    held = socket.socket(_family(host))
+    try:
+        # As a server that listens alone: what listens there already is in the way, and what a
+        # former one left in TIME_WAIT is not. Only then may others share, who ask for it.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, port))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError as error:
+        held.close()
+        raise CannotListen(address_of(host, port), error) from error
+    return held
+
+
+def port_of(listener: socket.socket) -> int:
+    """The port that it is bound to."""
+    port: int = listener.getsockname()[1]
+    return port
 
 
 def address_of(host: str, port: int) -> str:
     """host:port, with the brackets that IPv6 wants."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _words(error: OSError) -> str:

@@ -1,5 +1,6 @@
 """The gRPC server: our service, health checking, and reflection in both its versions."""
 
+import asyncio
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -12,10 +13,10 @@ from payment_server.api.rpc import SERVICE, Service, handlers
 from payment_server.api.rpc_batch import batch_handlers
 from payment_server.api.rpc_streams import stream_handlers
 from payment_server.api.transport import Transport, server_of
+from payment_server.api.turning_away import turn_away
 from payment_server.watching import Watching
 
 _OPTIONS: Final = (
-    ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a port shared by chance
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),  # beyond our own limits, which explain
     # Past 1,000 calls that wait for a handler, the library drops some at random with a bare
     # CANCELLED. Our gate refuses with a reason, so it has to be reached first.
@@ -31,6 +32,7 @@ _OPTIONS: Final = (
     ("grpc.http2.ping_timeout_ms", 10_000),  # the library's minute would count instead
     ("grpc.http2.max_pings_without_data", 0),
 )
+HANDSHAKE_SECONDS: Final = 0.25  # a way around the world, for connections that have begun
 _REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 
 
@@ -52,12 +54,25 @@ class _Streams(grpc.GenericRpcHandler):
 
 
 class RpcServer:
-    """Listens from `start` on; SERVING is what health checks are told only after `set_serving`."""
+    """Listens from `start` on; SERVING is what health checks are told only after `set_serving`.
+
+    A port that is taken is an error, unless this is one of several who share it on purpose.
+    """
 
     def __init__(
-        self, service: Service, watching: Watching, gate: Gate, transport: Transport
+        self,
+        service: Service,
+        watching: Watching,
+        gate: Gate,
+        transport: Transport,
+        *,
+        shares_port: bool = False,
     ) -> None:
-        self._server = server_of(transport, _OPTIONS)
+        self._shares_port = shares_port
+        self._tells_to_go = transport is Transport.GRPCIO
+        self._port = 0
+        options = (("grpc.so_reuseport", int(shares_port)), *_OPTIONS)
+        self._server = server_of(transport, options)
         self._health = health.aio.HealthServicer()
         self._serving: bool | None = None
         self._add(SERVICE, handlers(service, gate) | batch_handlers(service.payments, gate))
@@ -71,13 +86,15 @@ class RpcServer:
         """Listens; returns the port, a free one where 0 was asked for. Raises CannotListen."""
         await self.set_serving(False)
         # gRPC takes no socket of ours and does not say why it gets none; so this one tries first.
-        listening_socket(host, port).close()
+        if not self._shares_port:
+            listening_socket(host, port).close()
         address = address_of(host, port)
         try:
             bound = self._server.add_insecure_port(address)
             await self._server.start()
         except RuntimeError as error:  # of binding, pygrpc-native's own socket included
             raise CannotListen(address, OSError(str(error))) from error
+        self._port = bound
         return bound
 
     async def set_serving(self, serving: bool) -> None:
@@ -88,6 +105,17 @@ class RpcServer:
         status = health_pb2.HealthCheckResponse
         for name in ("", SERVICE):
             await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+
+    async def leave(self, grace_seconds: float) -> None:
+        """Leaves a shared port to the others; calls inside may finish for so long.
+
+        grpcio tells its callers to go elsewhere before it closes their connections; what they send
+        until they know may be cancelled, unseen by us. pygrpc-native tells them when it closes.
+        """
+        turn_away(self._port)
+        await asyncio.sleep(HANDSHAKE_SECONDS)
+        if self._tells_to_go:
+            await self._server.stop(grace_seconds)
 
     async def stop(self, grace_seconds: float) -> None:
         """Lets the calls inside finish for so long."""

@@ -1,0 +1,48 @@
+"""Leaving a port that other processes go on serving, without a connection lost.
+
+The kernel resets what waits in the queue of a listener that is closed, and what is still shaking
+hands with it. So a listener that is about to be closed first takes nothing new: the first packet of
+a connection is dropped, and is sent again, a second later, to those who stay. It is found among the
+process's own descriptors, because no gRPC server lends its listener out. For Linux.
+"""
+
+import ctypes
+import os
+import socket
+import struct
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from payment_server.api.listening import port_of
+
+_DESCRIPTORS: Final = Path("/proc/self/fd")
+_SO_ATTACH_FILTER: Final = 26  # <asm-generic/socket.h>; the module `socket` does not have it
+
+_WITHOUT_FIRST_PACKETS: Final = (  # classic BPF over a TCP header: code, jump if so, if not, value
+    (0x30, 0, 0, 13),  # the flags
+    (0x54, 0, 0, 0x12),  # of which SYN and ACK
+    (0x15, 0, 1, 0x02),  # are SYN alone:
+    (0x06, 0, 0, 0),  # drop it
+    (0x06, 0, 0, 0xFFFF_FFFF),  # otherwise take all of it
+)
+
+
+def turn_away(port: int) -> None:
+    """From now on this process is given no new connection to the port."""
+    code = b"".join(struct.pack("HBBI", *each) for each in _WITHOUT_FIRST_PACKETS)
+    held = ctypes.create_string_buffer(code, len(code))  # alive until the kernel has copied it
+    program = struct.pack("@HP", len(_WITHOUT_FIRST_PACKETS), ctypes.addressof(held))
+    for entry in _DESCRIPTORS.iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as candidate:
+            if _listens_on(candidate, port):
+                candidate.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+
+
+def _listens_on(candidate: socket.socket, port: int) -> bool:
+    is_internet = candidate.family in (socket.AF_INET, socket.AF_INET6)
+    return (
+        is_internet
+        and bool(candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        and port_of(candidate) == port
+    )
