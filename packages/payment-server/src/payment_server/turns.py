@@ -20,11 +20,12 @@ class Turns:
     """Of those who decide on one version at once all but one do so in vain, so nobody does."""
 
     def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def of(self, name: str) -> AsyncIterator[None]:
-        """Nobody else has a turn of this name meanwhile. Raises TimeoutError before it begins."""
+    async def of(self, merchant_id: str, payment_id: str) -> AsyncIterator[None]:
+        """Nobody else has a turn of the payment meanwhile. Raises TimeoutError before it begins."""
+        name = (merchant_id, payment_id)
         lock = self._locks.get(name)
         if lock is None:
             lock = self._locks[name] = asyncio.Lock()
