@@ -16,12 +16,16 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._running)
 
-    async def result(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Of work that no cancellation of its caller stops."""
+    def start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Begins with the loop's next turn."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._forget)
-        return await asyncio.shield(task)
+        return task
+
+    async def result(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Of work that no cancellation of its caller stops."""
+        return await asyncio.shield(self.start(work))
 
     async def ended(self, limit_seconds: float) -> None:
         """Waits for all of them, as long as that."""

@@ -49,10 +49,10 @@ async def statements() -> Statements:
 
 @pytest.fixture
 async def gathered(statements: Statements) -> Gathered[str]:
-    return Gathered(statements.run, faults_of_rows=(Poisoned,))
+    return Gathered(statements.run, asyncio.create_task, faults_of_rows=(Poisoned,))
 
 
-async def turns(count: int = 5) -> None:
+async def turns(count: int = gathering.QUIET_TURNS + 5) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -78,7 +78,7 @@ async def held(gathered: Gathered[str], statements: Statements) -> "list[asyncio
 async def test_a_lone_call_goes_at_once(gathered: Gathered[str], statements: Statements) -> None:
     statements.goes_on.clear()
     [call] = ask(gathered, "a")
-    await turns(3)
+    await turns(gathering.QUIET_TURNS + 3)
     assert statements.sent == [["a"]]
     statements.goes_on.set()
     assert await call == "answer to a"
@@ -90,6 +90,29 @@ async def test_calls_of_one_turn_go_together(
     answers = await asyncio.gather(*ask(gathered, "a", "b", "c"))
     assert statements.sent == [["a", "b", "c"]]
     assert answers == ["answer to a", "answer to b", "answer to c"]
+
+
+async def test_calls_that_come_turn_by_turn_go_together(
+    gathered: Gathered[str], statements: Statements
+) -> None:
+    calls = []
+    for value in "abc":
+        calls += ask(gathered, value)
+        await turns(2)
+    await asyncio.gather(*calls)
+    assert statements.sent == [["a", "b", "c"]]
+
+
+async def test_nobody_waits_for_others_for_long(
+    gathered: Gathered[str], statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "GATHERING_SECONDS", 0.0)
+    calls = []
+    for value in "abc":
+        calls += ask(gathered, value)
+        await turns(3)
+    assert statements.sent[0] == ["a"]
+    await asyncio.gather(*calls)
 
 
 async def test_who_comes_while_batches_are_under_way_goes_with_the_next(

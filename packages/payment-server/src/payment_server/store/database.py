@@ -154,8 +154,11 @@ class Database:
             raise StorageFull("the database's disk is nearly full; reads go on")
         gathered = self._gathered.get(statement)
         if gathered is None:
-            run = partial(self._run_gathered, statement)
-            gathered = self._gathered[statement] = Gathered(run, faults_of_rows=_FAULTS_OF_ROWS)
+            gathered = self._gathered[statement] = Gathered(
+                partial(self._run_gathered, statement),
+                self._running.start,
+                faults_of_rows=_FAULTS_OF_ROWS,
+            )
         try:
             size_bytes = statement.size_bytes(row)
             return await gathered.reply(row, subject=subject, size_bytes=size_bytes)
@@ -170,7 +173,7 @@ class Database:
         if not rows:
             self._free.put_nowait(connection)
             return []
-        found = await self._sent(
+        found = await self._run(
             connection,
             statement.sql,
             tuple(zip(*rows, strict=True)),
@@ -207,38 +210,33 @@ class Database:
     async def _call(
         self, sql: str, arguments: tuple[object, ...], unknown: OutcomeUnknown | None
     ) -> list[asyncpg.Record]:
-        return await self._sent(await self._lent(), sql, arguments, unknown)
+        """Runs to the end, whether or not the caller stays."""
+        connection = await self._lent()
+        run = self._run(connection, sql, arguments, unknown, is_one_row=True)
+        return await self._running.result(run)
 
     async def _lent(self) -> Connection | None:
         """Waits for a connection, which `_run` gives back; None stands for one yet to be made."""
         self._refuse_if_closed()
         try:
-            async with asyncio.timeout(ACQUIRE_LIMIT_SECONDS):
-                connection = await self._free.get()
-        except TimeoutError:
-            raise Overloaded("every database connection is busy") from None
+            connection = self._free.get_nowait()
+        except asyncio.QueueEmpty:
+            connection = await self._next_free()
         if self._closed:
             self._free.put_nowait(connection)
         self._refuse_if_closed()
         return connection
 
+    async def _next_free(self) -> Connection | None:
+        try:
+            async with asyncio.timeout(ACQUIRE_LIMIT_SECONDS):
+                return await self._free.get()
+        except TimeoutError:
+            raise Overloaded("every database connection is busy") from None
+
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise DatabaseUnavailable("the connections to the database are closed")
-
-    async def _sent(
-        self,
-        connection: Connection | None,
-        sql: str,
-        arguments: tuple[object, ...],
-        unknown: OutcomeUnknown | None,
-        *,
-        is_one_row: bool = True,
-    ) -> list[asyncpg.Record]:
-        """Runs to the end, whether or not the caller stays."""
-        return await self._running.result(
-            self._run(connection, sql, arguments, unknown, is_one_row=is_one_row)
-        )
 
     async def _run(
         self,
@@ -337,13 +335,22 @@ async def bounded(
 ) -> Result:
     """Runs a statement, or cuts the connection when the limit is over; raises TimeoutError then.
 
-    Neither the driver's time-out nor a cancellation returns while the server is frozen; cutting
-    the connection and leaving the task behind does.
+    Neither the driver's time-out nor a cancellation returns while the server is frozen. Cutting
+    the connection does, whatever the statement waits for: it is told at once that it is lost.
     """
-    task = asyncio.create_task(statement)
-    done, _ = await asyncio.wait({task}, timeout=limit_seconds or CALL_LIMIT_SECONDS)
-    if not done:
-        task.add_done_callback(lambda late: late.cancelled() or late.exception())
+    is_late = False
+
+    def cut() -> None:
+        nonlocal is_late
+        is_late = True
         connection.terminate()
-        raise TimeoutError
-    return task.result()
+
+    limit = asyncio.get_running_loop().call_later(limit_seconds or CALL_LIMIT_SECONDS, cut)
+    try:
+        return await statement
+    except Exception:
+        if is_late:
+            raise TimeoutError from None
+        raise
+    finally:
+        limit.cancel()

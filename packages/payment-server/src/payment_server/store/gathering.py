@@ -1,8 +1,9 @@
 """Concurrent calls as one statement.
 
-A call goes in the next turn of the event loop, with all others of this turn. While batches are
-under way, calls wait together, and go as one when a batch has ended. So nothing waits for a timer,
-and the busier the service, the less of PostgreSQL each call needs.
+A call goes with all others that come in the same turns of the event loop, as soon as a few turns
+bring no more; an idle loop turns at once. While batches are under way, calls wait together, and go
+as one when a batch has ended. So nothing waits for a timer, and the busier the service, the less of
+PostgreSQL each call needs.
 
 A row that the statement refuses, fails alone; what befalls the connection befalls the batch. Calls
 about one subject go one after the other, as they came; and a caller that leaves changes nothing for
@@ -11,9 +12,9 @@ the others.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from payment_server.domain.errors import Overloaded
 
@@ -36,6 +37,13 @@ SLOW_BATCHES_LIMIT: Final = 8
 CALLERS_LIMIT: Final = 16_384
 """More than the gate lets in, and a batch's worth of the service's own."""
 
+QUIET_TURNS: Final = 4
+"""Turns of the loop that bring no call, after which those that have come go. grpcio hands over one
+call at a time, with turns of its own between them; a lone call loses some microseconds."""
+
+GATHERING_SECONDS: Final = 0.005
+"""Longer than that nobody waits for others, however busy the loop is: what a commit takes."""
+
 WAIT_LIMIT_SECONDS: Final = 15.0
 """Who has waited longer when a batch is formed is not sent; callers with deadlines leave before."""
 
@@ -49,13 +57,16 @@ class Gathered(Generic[Reply]):
     def __init__(
         self,
         run: Callable[[Callable[[], Sequence[Row]]], Awaitable[Sequence[Reply]]],
+        start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         *,
         faults_of_rows: tuple[type[Exception], ...],
     ) -> None:
         """`run` asks for the rows when it can send them, and answers each; there may be none left
         by then. What it raises, all of their callers hear; but where it is a fault that a row may
-        have, and nothing was changed, the rows are tried again in halves until the row is found."""
+        have, and nothing was changed, the rows are tried again in halves until the row is found.
+        `start` makes the task of a batch, which nobody may cancel."""
         self._run = run
+        self._start_task = start
         self._faults_of_rows = faults_of_rows
         self._ready: deque[_Call[Reply]] = deque()
         self._lines: dict[str, deque[_Call[Reply]]] = {}
@@ -64,6 +75,10 @@ class Gathered(Generic[Reply]):
         """The batches under way, and since when."""
         self._callers = 0
         self._is_starting = False
+        self._counted = 0
+        """Of those that are ready, who had come when the last turn of the loop ended."""
+        self._quiet_turns = 0
+        self._goes_at = 0.0
 
     async def reply(self, row: Row, *, subject: str | None = None, size_bytes: int = 0) -> Reply:
         """The reply to one row. Rows of one subject are never in the same statement, nor in two
@@ -95,14 +110,27 @@ class Gathered(Generic[Reply]):
     def _start(self) -> None:
         self._is_starting = False
         loop = asyncio.get_running_loop()
-        slow = loop.time() - SLOW_SECONDS
+        now = loop.time()
+        slow = now - SLOW_SECONDS
         quick = sum(began > slow for began in self._began.values())
         if not self._ready or quick >= BATCHES_LIMIT or len(self._began) >= SLOW_BATCHES_LIMIT:
             return
-        task = asyncio.create_task(self._carry_out())
-        self._began[task] = loop.time()
+        if self._more_may_come(now):
+            self._start_soon()
+            return
+        task = self._start_task(self._carry_out())
+        self._began[task] = now
         task.add_done_callback(self._ended)
         loop.call_later(SLOW_SECONDS, self._start_soon)
+
+    def _more_may_come(self, now: float) -> bool:
+        """Whether the loop is busy with calls: its last turns brought some."""
+        count = len(self._ready)
+        if not self._counted:
+            self._goes_at = now + GATHERING_SECONDS
+        self._quiet_turns = 0 if count > self._counted else self._quiet_turns + 1
+        self._counted = count
+        return self._quiet_turns < QUIET_TURNS and count < ROWS_LIMIT and now < self._goes_at
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._began[task]
@@ -139,6 +167,7 @@ class Gathered(Generic[Reply]):
 
     def _form(self, batch: "list[_Call[Reply]]") -> list[Row]:
         batch += self._next()
+        self._counted = 0
         if self._ready:  # more than fits
             self._start_soon()
         return _rows_of(batch)
@@ -151,12 +180,13 @@ class Gathered(Generic[Reply]):
         """
         batch: list[_Call[Reply]] = []
         left_bytes = BYTES_LIMIT
+        too_late = asyncio.get_running_loop().time() - WAIT_LIMIT_SECONDS
         while self._ready and len(batch) < ROWS_LIMIT:
             call = self._ready[0]
             if batch and call.size_bytes > left_bytes:
                 break
             self._ready.popleft()
-            if not call.is_wanted():
+            if not call.is_wanted(too_late):
                 self._let_next(call)
                 continue
             left_bytes -= call.size_bytes
@@ -191,8 +221,8 @@ class _Call(Generic[Reply]):
         self.came_at = loop.time()
         self.outcome: asyncio.Future[Reply] = loop.create_future()
 
-    def is_wanted(self) -> bool:
-        if asyncio.get_running_loop().time() > self.came_at + WAIT_LIMIT_SECONDS:
+    def is_wanted(self, too_late: float) -> bool:
+        if self.came_at < too_late:
             self.fail(Overloaded("the database was busy for too long"))
         return not self.outcome.done()
 
