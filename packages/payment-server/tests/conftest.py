@@ -6,12 +6,17 @@ TEST_DATABASE_URL names a superuser of another server to use instead of the embe
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import pytest
 from databases import copy_of, name_of
 from service_under_test import SETTINGS, Servers, Start, running
+from valkey import Valkey
 
+from payment_server import cache, limits
 from payment_server.api.transport import Transport
+from payment_server.cache import QUICK_LIMIT_SECONDS
+from payment_server.limits import WAIT_LIMIT_SECONDS
 from payment_server.processors import Processor
 from payment_server.store import schema
 from payment_server.store.database import Database
@@ -65,6 +70,25 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     found = Database(database_url, connections=4)
     yield found
     await found.close()
+
+
+@pytest.fixture
+async def valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Valkey]:
+    """A Valkey of the test's own, which it may freeze and kill. It is waited for even where other
+    tests take all the time there is, unless the test is `hasty`."""
+    monkeypatch.setattr(cache, "QUICK_LIMIT_SECONDS", 5.0)
+    monkeypatch.setattr(limits, "WAIT_LIMIT_SECONDS", 10.0)
+    server = Valkey(tmp_path)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def hasty(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - comes after it
+    """Redis is waited for no longer than the service does."""
+    monkeypatch.setattr(cache, "QUICK_LIMIT_SECONDS", QUICK_LIMIT_SECONDS)
+    monkeypatch.setattr(limits, "WAIT_LIMIT_SECONDS", WAIT_LIMIT_SECONDS)
 
 
 @pytest.fixture(scope="module", params=list(Transport))

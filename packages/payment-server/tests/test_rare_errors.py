@@ -20,6 +20,7 @@ from service_under_test import (
 )
 
 from payment.v1.errors import ERRORS
+from payment_server import limits
 from payment_server.api import gate
 from payment_server.app import Databases, Plan, serving
 from payment_server.domain.errors import ProcessorUnreachable
@@ -74,6 +75,24 @@ async def test_a_full_house_is_told_as_overloaded(
     monkeypatch.setattr(gate, "CALLS_LIMIT", 0)
     told = await both_refusals(servers, CREATE, "")
     assert_told(*told, "OVERLOADED", retry_after_ms=500)
+
+
+class StoppedClock:
+    """No time passes between two calls."""
+
+    @staticmethod
+    def monotonic_ns() -> int:
+        return 1_000_000_000
+
+
+async def test_a_merchant_that_calls_too_often_is_told_when_to_come_back(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "time", StoppedClock)
+    async with start(PAYMENT_RATE_LIMIT_PER_SECOND="2", PAYMENT_RATE_LIMIT_BURST="1") as servers:
+        await servers.created()
+        told = await both_refusals(servers, CREATE, "")
+    assert_told(*told, "RATE_LIMITED", retry_after_ms=500)
 
 
 class Away(Sandbox):

@@ -23,7 +23,9 @@ from payment_server.api.listening import CannotListen, listening_socket, port_of
 from payment_server.api.rpc import Service
 from payment_server.api.rpc_server import RpcServer
 from payment_server.api.transport import Transport, TransportMissing, chosen
-from payment_server.cache import Cache
+from payment_server.cache import PROBE_PAUSE_SECONDS, Cache
+from payment_server.domain.rate import Rate
+from payment_server.limits import Limits
 from payment_server.payments import Payments
 from payment_server.processors import Processor
 from payment_server.processors.sandbox import Sandbox
@@ -230,7 +232,7 @@ async def serving(
     probe = Database(databases.url, connections=1)  # so that busy connections are not bad health
     cache = Cache(settings.redis_url)
     is_up = partial(_is_up, probe)
-    gate = Gate()
+    gate = Gate(_limits(settings, cache))
 
     async with AsyncExitStack() as stack:
         for part in (cache, probe, database):
@@ -261,14 +263,15 @@ async def serving(
             await rpc.set_serving(await is_up() and not gate.is_closed)
 
         candidate = workers.Candidate(database)
-        await watch_health()
-        await candidate.stand()
+        for begin in (watch_health, candidate.stand, cache.probe):  # before the first call
+            await begin()
         try:
             async with workers.beside(
                 ("health", watch_health, workers.HEALTH_PAUSE_SECONDS),
                 ("room", partial(_watch_room, database, databases), workers.ROOM_PAUSE_SECONDS),
                 ("watch", watching.look, HINTS_PAUSE_SECONDS),
                 *_done_once(candidate, database, payments),
+                *(_beside_redis(cache, gate.limits) if settings.redis_url else ()),
             ):
                 yield Address(grpc_port, http_port)
         finally:
@@ -285,7 +288,7 @@ async def serving(
 
 def _done_once(
     candidate: workers.Candidate, database: Database, payments: Payments
-) -> Iterator[tuple[str, workers.Once, float]]:
+) -> Iterator[workers.Loop]:
     """What one of the processes on a database does for all of them."""
     look_up = partial(workers.look_up_due, database, payments)
     lapse = partial(workers.lapse_due, database, payments)
@@ -294,6 +297,20 @@ def _done_once(
     yield "look-up", candidate.when_elected(look_up), workers.LOOK_UP_PAUSE_SECONDS
     yield "lapse", candidate.when_elected(lapse), workers.LAPSE_PAUSE_SECONDS
     yield "prune", candidate.when_elected(prune), workers.PRUNE_PAUSE_SECONDS
+
+
+def _limits(settings: Settings, cache: Cache) -> Limits | None:
+    if not settings.rate_limit_per_second:
+        return None
+    burst = settings.rate_limit_burst
+    return Limits(Rate.of(per_second=settings.rate_limit_per_second, burst=burst), cache)
+
+
+def _beside_redis(cache: Cache, limits: Limits | None) -> Iterator[workers.Loop]:
+    """What there is to do where there is a Redis."""
+    yield "redis", cache.probe, PROBE_PAUSE_SECONDS
+    if limits is not None:
+        yield "limits", limits.share, 0.0
 
 
 async def _watch_room(database: Database, databases: Databases) -> None:

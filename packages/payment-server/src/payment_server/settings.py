@@ -22,6 +22,8 @@ _CONNECTIONS_LIMIT: Final = 100  # what PostgreSQL accepts by default, for all i
 _LATENCY_LIMIT_MS: Final = 4_000  # a processor that takes 5 s is not waited for
 _TIMEOUT_LIMITS_MS: Final = (100, 60_000)  # no processor is quicker, no caller waits longer
 _YEAR_SECONDS: Final = 365 * 24 * 3600
+_RATE_LIMITS: Final = (0, 100_000)  # of one merchant: more than a process answers
+_BURST_LIMIT: Final = 1_000_000
 _DAY_MS: Final = 24 * 3600 * 1000
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -36,13 +38,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set. Ports may be 0: any free one.
 
     `owner_database_url` belongs to the role that migrates; `database_url` is None for the embedded
-    PostgreSQL, whose cluster lies in `data_dir`.
+    PostgreSQL, whose cluster lies in `data_dir`. `rate_limit_per_second` is 0 for no limit.
     """
 
     database_url: str | None
     owner_database_url: str | None
     database_connections: int
     redis_url: str | None
+    rate_limit_per_second: int
+    rate_limit_burst: int
     processor: str | None
     processor_timeout_ms: int
     sandbox_latency_ms: int
@@ -76,6 +80,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     reader = _Reader(environment)
     postgres = _url("postgresql", "postgres")
     database_url = reader.text("DATABASE_URL", postgres)
+    rate_limit = reader.number("PAYMENT_RATE_LIMIT_PER_SECOND", 0, *_RATE_LIMITS)
     settings = Settings(
         database_url=database_url,
         owner_database_url=reader.text("PAYMENT_OWNER_DATABASE_URL", postgres) or database_url,
@@ -83,6 +88,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             "PAYMENT_DATABASE_CONNECTIONS", 8, 1, _CONNECTIONS_LIMIT
         ),
         redis_url=reader.text("REDIS_URL", _url("redis", "rediss", "unix")),
+        rate_limit_per_second=rate_limit,
+        rate_limit_burst=reader.number("PAYMENT_RATE_LIMIT_BURST", rate_limit, 1, _BURST_LIMIT),
         processor=reader.text("PAYMENT_PROCESSOR", _one_of(PROCESSORS)),
         processor_timeout_ms=reader.number(
             "PAYMENT_PROCESSOR_TIMEOUT_MS", 5_000, *_TIMEOUT_LIMITS_MS

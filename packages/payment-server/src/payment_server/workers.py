@@ -39,11 +39,13 @@ RESIGN_LIMIT_SECONDS: Final = 0.5  # whoever stops has no time for a database th
 STOP_LIMIT_SECONDS: Final = 1.0  # a loop ends where it awaits, and all of them do
 
 Once = Callable[[], Awaitable[None]]
+Loop = tuple[str, Once, float]
+"""A function by its name, and the pause in seconds between its calls."""
 
 
 @asynccontextmanager
-async def beside(*loops: tuple[str, Once, float]) -> AsyncIterator[None]:
-    """Runs each function, by its name, again and again with its pause in seconds between."""
+async def beside(*loops: Loop) -> AsyncIterator[None]:
+    """Runs each function again and again."""
     tasks = [asyncio.create_task(_forever(*loop)) for loop in loops]
     try:
         yield

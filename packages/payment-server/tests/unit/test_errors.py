@@ -20,6 +20,7 @@ from payment_server.domain.errors import (
     PaymentNotFound,
     PaymentServiceError,
     ProcessorUnreachable,
+    RateLimited,
     ShuttingDown,
     StorageFull,
     TransactionAborted,
@@ -91,6 +92,7 @@ TOO_MUCH = AmountTooLarge(
         (IdempotencyKeyReused(), "IDEMPOTENCY_KEY_REUSED"),
         (VersionMismatch(expected=1, actual=2), "VERSION_MISMATCH"),
         (TransactionAborted(), "TRANSACTION_ABORTED"),
+        (RateLimited(per_second=1, wait_ns=1), "RATE_LIMITED"),
         (Overloaded(""), "OVERLOADED"),
         (ShuttingDown(""), "SHUTTING_DOWN"),
         (DatabaseUnavailable(""), "DATABASE_UNAVAILABLE"),
@@ -126,6 +128,7 @@ def test_an_error_tells_programs_its_facts(
     "error",
     [
         TransactionAborted(),
+        RateLimited(per_second=1, wait_ns=1),
         OutcomeUnknown(repeatable=True),
         *(kind("") for kind in Unavailable.__subclasses__()),
     ],
@@ -146,6 +149,12 @@ def test_what_may_be_sent_again_says_when(error: PaymentServiceError) -> None:
 )
 def test_what_must_not_be_sent_again_does_not_say_when(error: PaymentServiceError) -> None:
     assert error.retry_after_seconds is None
+
+
+def test_a_wait_is_told_in_milliseconds_and_never_too_short() -> None:
+    waits = [1, 1_000_000, 1_000_001]
+    told = [RateLimited(per_second=1, wait_ns=each).retry_after_seconds for each in waits]
+    assert told == [0.001, 0.001, 0.002]
 
 
 def test_an_invalid_request_says_its_fields_in_words() -> None:

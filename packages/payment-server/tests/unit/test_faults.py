@@ -25,6 +25,7 @@ from payment_server.domain.errors import (
     MessageTooLarge,
     OutcomeUnknown,
     PaymentNotFound,
+    RateLimited,
     StorageFull,
     TransactionAborted,
     VersionMismatch,
@@ -74,6 +75,7 @@ FAILURES = {
     "IDEMPOTENCY_KEY_REUSED": IdempotencyKeyReused(),
     "VERSION_MISMATCH": VersionMismatch(expected=1, actual=2),
     "TRANSACTION_ABORTED": TransactionAborted(),
+    "RATE_LIMITED": RateLimited(per_second=10, wait_ns=250_000_000),
     "DATABASE_UNAVAILABLE": DatabaseUnavailable("away"),
     "STORAGE_FULL": StorageFull("full"),
     "OUTCOME_UNKNOWN": OutcomeUnknown(repeatable=True),
@@ -123,6 +125,7 @@ def told_on_http(fault: Fault, instance: str) -> dict[str, Any]:
         ("IDEMPOTENCY_KEY_REUSED", "ALREADY_EXISTS", 422),
         ("VERSION_MISMATCH", "ABORTED", 412),
         ("TRANSACTION_ABORTED", "ABORTED", 409),
+        ("RATE_LIMITED", "RESOURCE_EXHAUSTED", 429),
         ("DATABASE_UNAVAILABLE", "UNAVAILABLE", 503),
         ("STORAGE_FULL", "UNAVAILABLE", 503),
         ("OUTCOME_UNKNOWN", "UNAVAILABLE", 503),
@@ -187,6 +190,7 @@ KINDS_OF_DETAILS = {
     "PAYMENT_PROCESSING": {"PreconditionFailure", "RetryInfo"},
     "AMOUNT_EXCEEDS_REFUNDABLE": {"PreconditionFailure"},
     "TRANSACTION_ABORTED": {"RetryInfo"},
+    "RATE_LIMITED": {"RetryInfo"},
     "DATABASE_UNAVAILABLE": {"RetryInfo"},
     "STORAGE_FULL": {"RetryInfo"},
     "OUTCOME_UNKNOWN": {"RetryInfo"},
@@ -236,7 +240,13 @@ def test_an_unknown_payment_is_a_resource_of_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "milliseconds"), [(BUSY, 1000), (TransactionAborted(), 100), (StorageFull(""), 30000)]
+    ("error", "milliseconds"),
+    [
+        (BUSY, 1000),
+        (TransactionAborted(), 100),
+        (RateLimited(per_second=10, wait_ns=249_000_001), 250),
+        (StorageFull(""), 30000),
+    ],
 )
 def test_a_retry_says_when(error: Exception, milliseconds: int) -> None:
     assert details(error)["RetryInfo"].retry_delay.ToMilliseconds() == milliseconds

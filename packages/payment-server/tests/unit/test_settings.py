@@ -34,6 +34,8 @@ def test_an_empty_environment_has_defaults() -> None:
         owner_database_url=None,
         database_connections=8,
         redis_url=None,
+        rate_limit_per_second=0,
+        rate_limit_burst=0,
         processor=None,
         processor_timeout_ms=5_000,
         sandbox_latency_ms=0,
@@ -60,6 +62,8 @@ def test_an_empty_environment_has_defaults() -> None:
         ("REDIS_URL", "redis://cache:6379/0", "redis_url", "redis://cache:6379/0"),
         ("REDIS_URL", "rediss://cache", "redis_url", "rediss://cache"),
         ("REDIS_URL", "unix:///run/redis.sock", "redis_url", "unix:///run/redis.sock"),
+        ("PAYMENT_RATE_LIMIT_PER_SECOND", "100", "rate_limit_per_second", 100),
+        ("PAYMENT_RATE_LIMIT_BURST", "5", "rate_limit_burst", 5),
         ("PAYMENT_PROCESSOR", "sandbox", "processor", "sandbox"),
         ("PAYMENT_PROCESSOR", "SANDBOX", "processor", "sandbox"),
         ("PAYMENT_PROCESSOR_TIMEOUT_MS", "100", "processor_timeout_ms", 100),
@@ -106,6 +110,10 @@ def test_the_owner_may_be_somebody_else() -> None:
     assert (settings.database_url, settings.owner_database_url) == (URL, owner)
 
 
+def test_a_burst_is_what_a_second_lets_in_unless_named() -> None:
+    assert read_settings({"PAYMENT_RATE_LIMIT_PER_SECOND": "100"}).rate_limit_burst == 100
+
+
 def test_a_folder_may_be_named_from_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     assert read_settings({"PAYMENT_DATA_DIR": "~/data"}).data_dir == Path("/home/someone/data")
@@ -135,6 +143,8 @@ def test_a_folder_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             ("PAYMENT_GRPC_PORT", text, "must be a whole number from 0 to 65535")
             for text in ("65536", "-1", "+1", "1.0", "1e3", "1_000", "0x50", "http", "\u0661")
         ),
+        ("PAYMENT_RATE_LIMIT_PER_SECOND", "100/s", "must be a whole number from 0 to 100000"),
+        ("PAYMENT_RATE_LIMIT_BURST", "0", "must be a whole number from 1 to 1000000"),
         ("PAYMENT_DATABASE_CONNECTIONS", "0", "must be a whole number from 1 to 100"),
         ("PAYMENT_DATABASE_CONNECTIONS", "101", "must be a whole number from 1 to 100"),
         ("PAYMENT_SANDBOX_LATENCY_MS", "4001", "must be a whole number from 0 to 4000"),

@@ -209,6 +209,7 @@ ENDING = ("SHUTTING_DOWN",)
 
 STAND_IN = {
     "TRANSACTION_ABORTED": 100,
+    "RATE_LIMITED": 500,
     "OVERLOADED": 500,
     "STORAGE_FULL": 30_000,
     "PROCESSOR_UNREACHABLE": 1_000,
@@ -219,6 +220,7 @@ after how many milliseconds to ask again."""
 
 INSIDE = {
     "TRANSACTION_ABORTED": "test_contention_that_does_not_end_is_told_as_aborted",
+    "RATE_LIMITED": "test_a_merchant_that_calls_too_often_is_told_when_to_come_back",
     "OVERLOADED": "test_a_full_house_is_told_as_overloaded",
     "STORAGE_FULL": "test_a_disk_without_room_is_told_as_full_and_reads_go_on",
     "PROCESSOR_UNREACHABLE": "test_a_processor_that_is_away_is_told_as_unreachable",

@@ -74,6 +74,7 @@ _ROWS = (
     Row("TRANSACTION_ABORTED", "ABORTED", 409, "Too many changes met on this payment."),
     Row("CURSOR_EXPIRED", "OUT_OF_RANGE", 410, "The cursor is not one of this database."),
     Row("WATCHER_TOO_SLOW", "RESOURCE_EXHAUSTED", 429, "The watcher does not keep up."),
+    Row("RATE_LIMITED", "RESOURCE_EXHAUSTED", 429, "The merchant calls too often."),
     Row("OVERLOADED", "UNAVAILABLE", 503, "The service is overloaded."),
     Row("SHUTTING_DOWN", "UNAVAILABLE", 503, "The service is shutting down."),
     Row("DATABASE_UNAVAILABLE", "UNAVAILABLE", 503, "The database is not available."),

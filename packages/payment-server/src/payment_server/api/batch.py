@@ -29,6 +29,7 @@ Item = TypeVar("Item")
 async def create_each(
     payments: Payments,
     gate: Gate,
+    merchant_id: str,
     items: Sequence[Item],
     wish: Callable[[Item], tuple[Caller, CreatePayment]],
 ) -> list[Outcome | Exception]:
@@ -44,7 +45,7 @@ async def create_each(
         except Exception as error:
             return error
 
-    with gate.with_items(len(items)):
+    with gate.with_items(merchant_id, len(items)):
         async with asyncio.TaskGroup() as group:
             tasks = []
             for begin in range(0, len(items), TURN_ITEMS):

@@ -1,4 +1,5 @@
-"""The door that every call passes: how many may be inside, and whether any may still enter."""
+"""The door that every call passes: how many may be inside, whether any may still enter, and how
+often a merchant may."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from payment_server.domain.errors import Overloaded, ShuttingDown
+from payment_server.limits import Limits
 
 CALLS_LIMIT: Final = 8_192
 """Calls inside at once: what a worker answers within a few seconds. More would only wait, and
@@ -18,9 +20,13 @@ statement, so that a batch is refused before any of it is done, or not at all.""
 
 
 class Gate:
-    """A context around a call; raises Overloaded or ShuttingDown instead of letting it in."""
+    """A context around a call; raises Overloaded or ShuttingDown instead of letting it in.
 
-    def __init__(self) -> None:
+    `limits` are asked before it, by the doors that each wire puts in front where there are any.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits
         self._inside = 0
         self._items = 0
         self._empty = asyncio.Event()
@@ -41,10 +47,13 @@ class Gate:
         return True
 
     @contextmanager
-    def with_items(self, count: int) -> Iterator[None]:
-        """A context around what a call does with so many items; raises Overloaded instead."""
+    def with_items(self, merchant_id: str, count: int) -> Iterator[None]:
+        """A context around what a call does with so many items, each of which counts as a call of
+        the merchant; raises Overloaded instead."""
         if self._items + count > ITEMS_LIMIT:
             raise Overloaded(f"{self._items} items of batches are under way")
+        if self.limits is not None:
+            self.limits.charge(merchant_id, count - 1)  # the call itself was counted
         self._items += count
         try:
             yield

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from litestar import Litestar, Response, Router
+from litestar.datastructures import Headers
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import (
@@ -31,7 +32,7 @@ from payment_server.api.rest_batch import BatchController
 from payment_server.api.rest_steps import StepsController
 from payment_server.api.rpc import REQUEST_ID_PATTERN, REQUEST_LIMIT_BYTES
 from payment_server.api.streams import watch_payments
-from payment_server.domain import ids
+from payment_server.domain import commands, ids
 from payment_server.domain.commands import is_tellable
 from payment_server.domain.errors import (
     InvalidRequest,
@@ -40,6 +41,7 @@ from payment_server.domain.errors import (
     PaymentServiceError,
     Violation,
 )
+from payment_server.limits import Limits
 from payment_server.payments import Payments
 from payment_server.reading import Reader
 from payment_server.watching import Watching
@@ -63,6 +65,7 @@ def build_http_app(
     redis_state: Callable[[], Awaitable[str]],
 ) -> ASGIApp:
     """The application; every answer of it carries its `X-Request-Id`."""
+    limits = [] if gate.limits is None else [_limits_of(gate.limits)]
     api = Router(
         "/",
         route_handlers=[PaymentsController, BatchController, StepsController, RefundsController],
@@ -72,12 +75,13 @@ def build_http_app(
             "reader": Provide(lambda: reader, sync_to_thread=False),
         },
         before_request=check_change,
-        middleware=[lambda app: _gated(app, gate)],
+        middleware=[*limits, lambda app: _gated(app, gate)],
     )
     streams = Router(
         "/",
         route_handlers=[watch_payments],
         dependencies={"watching": Provide(lambda: watching, sync_to_thread=False)},
+        middleware=limits,
     )
     app = Litestar(
         [api, streams, *health_routes(gate, is_up, redis_state), assets_router],
@@ -87,6 +91,20 @@ def build_http_app(
         logging_config=None,  # the composition root's business; bodies are never logged
     )
     return _with_request_ids(app)
+
+
+def _limits_of(limits: Limits) -> Callable[[ASGIApp], ASGIApp]:
+    """Refuses who calls too often before the body is read. A stream counts at its start."""
+
+    def limited(app: ASGIApp) -> ASGIApp:
+        async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
+            merchant = Headers.from_scope(scope).get("x-merchant-id", "")
+            await limits.admit(commands.merchant_id(merchant))
+            await app(scope, receive, send)
+
+        return admitted
+
+    return limited
 
 
 def _gated(app: ASGIApp, gate: Gate) -> ASGIApp:

@@ -21,7 +21,7 @@ PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """The refusals of an operation, for its documentation."""
+    """The refusals of an operation, for its documentation; any may come too often."""
     return {
         status: ResponseSpec(
             Problem,
@@ -29,7 +29,7 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
             description=HTTPStatus(status).phrase,
             media_type=PROBLEM_MEDIA_TYPE,
         )
-        for status in statuses
+        for status in sorted({*statuses, 429})
     }
 
 

@@ -97,7 +97,7 @@ class BatchController(Controller):
             body = item_of(item, CreatePaymentBody)
             return Caller(merchant_id, key_of(body.idempotency_key)), body.command()
 
-        outcomes = await create_each(payments, gate, data.requests, wish)
+        outcomes = await create_each(payments, gate, merchant_id, data.requests, wish)
         return BatchBody(results=list(_results(outcomes, request.state.request_id)))
 
 

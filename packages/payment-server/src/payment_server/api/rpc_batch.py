@@ -48,7 +48,7 @@ async def _created(
             raise MessageTooLarge(REQUEST_LIMIT_BYTES)
         return Caller(merchant_id, key_of(item.idempotency_key)), create_command(item)
 
-    return await create_each(payments, gate, request.requests, wish)
+    return await create_each(payments, gate, merchant_id, request.requests, wish)
 
 
 def _results(

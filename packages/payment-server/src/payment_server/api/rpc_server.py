@@ -11,6 +11,7 @@ from payment_server.api.gate import CALLS_LIMIT, Gate
 from payment_server.api.listening import CannotListen, address_of, listening_socket
 from payment_server.api.rpc import SERVICE, Service, handlers
 from payment_server.api.rpc_batch import batch_handlers
+from payment_server.api.rpc_limits import limited
 from payment_server.api.rpc_streams import stream_handlers
 from payment_server.api.transport import Transport, server_of
 from payment_server.api.turning_away import turn_away
@@ -75,8 +76,10 @@ class RpcServer:
         self._server = server_of(transport, options)
         self._health = health.aio.HealthServicer()
         self._serving: bool | None = None
-        self._add(SERVICE, handlers(service, gate) | batch_handlers(service.payments, gate))
-        self._server.add_generic_rpc_handlers((_Streams(SERVICE, stream_handlers(watching)),))
+        methods = handlers(service, gate) | batch_handlers(service.payments, gate)
+        self._add(SERVICE, limited(methods, gate.limits))
+        streams = limited(stream_handlers(watching), gate.limits)
+        self._server.add_generic_rpc_handlers((_Streams(SERVICE, streams),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)

@@ -13,6 +13,7 @@
     ├── VersionMismatch            the payment has changed since the caller read it
     ├── CursorExpired              the cursor is none of this database
     ├── WatcherTooSlow             events come faster than the watcher takes them
+    ├── RateLimited                the merchant calls more often than it may
     ├── TransactionAborted         contention that a bounded number of rounds did not resolve
     ├── Unavailable                the same request, with its key, may be sent again
     │   ├── Overloaded, ShuttingDown, DatabaseUnavailable, StorageFull
@@ -23,6 +24,7 @@ An error knows its `reason` and its facts; how gRPC and HTTP say them is the wir
 (`payment.v1.errors` has a row for each reason).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -173,6 +175,16 @@ class WatcherTooSlow(PaymentServiceError):
 
     def __init__(self, limit_seconds: float) -> None:
         super().__init__(f"an event was not taken within {limit_seconds:.0f} s")
+
+
+class RateLimited(PaymentServiceError):
+    """`wait_ns`: whoever calls again after that, and before others of the merchant, is let in."""
+
+    reason = "RATE_LIMITED"
+
+    def __init__(self, *, per_second: int, wait_ns: int) -> None:
+        super().__init__(f"the merchant may make {per_second} calls a second")
+        self.retry_after_seconds = math.ceil(wait_ns / 1_000_000) / 1_000  # as the wire says it
 
 
 class TransactionAborted(PaymentServiceError):
