@@ -25,6 +25,7 @@ from payment_server.api.rpc_server import RpcServer
 from payment_server.api.transport import Transport, TransportMissing, chosen
 from payment_server.cache import PROBE_PAUSE_SECONDS, Cache
 from payment_server.domain.rate import Rate
+from payment_server.hints import RESUME_PAUSE_SECONDS, Hints
 from payment_server.limits import Limits
 from payment_server.payments import Payments
 from payment_server.processors import Processor
@@ -240,8 +241,9 @@ async def serving(
         await database.refuse_unsafe_settings()
         limit_seconds = settings.processor_timeout_ms / 1000
         reader, watching = Reader(database), Watching(database)
+        hints = Hints(cache, watching)
         payments = Payments(
-            database, processor, processor_limit_seconds=limit_seconds, on_change=watching.hint
+            database, processor, processor_limit_seconds=limit_seconds, on_change=hints.changed
         )
         stack.push_async_callback(payments.close)
         service, transport = Service(payments, reader, is_up), transport_of(plan)
@@ -271,7 +273,7 @@ async def serving(
                 ("room", partial(_watch_room, database, databases), workers.ROOM_PAUSE_SECONDS),
                 ("watch", watching.look, HINTS_PAUSE_SECONDS),
                 *_done_once(candidate, database, payments),
-                *(_beside_redis(cache, gate.limits) if settings.redis_url else ()),
+                *(_beside_redis(cache, gate.limits, hints) if settings.redis_url else ()),
             ):
                 yield Address(grpc_port, http_port)
         finally:
@@ -306,9 +308,11 @@ def _limits(settings: Settings, cache: Cache) -> Limits | None:
     return Limits(Rate.of(per_second=settings.rate_limit_per_second, burst=burst), cache)
 
 
-def _beside_redis(cache: Cache, limits: Limits | None) -> Iterator[workers.Loop]:
+def _beside_redis(cache: Cache, limits: Limits | None, hints: Hints) -> Iterator[workers.Loop]:
     """What there is to do where there is a Redis."""
     yield "redis", cache.probe, PROBE_PAUSE_SECONDS
+    yield "hints", hints.publish, 0.0
+    yield "listen", hints.listen, RESUME_PAUSE_SECONDS
     if limits is not None:
         yield "limits", limits.share, 0.0
 

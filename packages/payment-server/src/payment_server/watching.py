@@ -88,6 +88,15 @@ class Watching:
         if merchant_id in self._audiences:
             self._is_hinted.set()
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody watches anything."""
+        return self._is_watched.is_set()
+
+    async def watched(self) -> None:
+        """Waits until somebody watches."""
+        await self._is_watched.wait()
+
     def close(self) -> None:
         """Ends every watch, at once, with ShuttingDown."""
         self._closed = True
