@@ -27,6 +27,7 @@ from payment_client import (
     PaymentError,
     PaymentNotFound,
     PaymentStatus,
+    RateLimited,
     RefundNotFound,
     ResourceExhausted,
     TransactionAborted,
@@ -93,6 +94,7 @@ class TestOfTheContract:
             ("PAYMENT_NOT_FOUND", PaymentNotFound),
             ("REFUND_NOT_FOUND", RefundNotFound),
             ("CURSOR_EXPIRED", CursorExpired),
+            ("RATE_LIMITED", RateLimited),
             ("WATCHER_TOO_SLOW", WatcherTooSlow),
             ("ALREADY_CAPTURED", IllegalTransition),
             ("AMOUNT_EXCEEDS_CAPTURABLE", AmountTooLarge),
@@ -118,6 +120,7 @@ class TestOfTheContract:
             "PROCESSOR_UNREACHABLE",
             "OUTCOME_UNKNOWN",
             "TRANSACTION_ABORTED",
+            "RATE_LIMITED",
             "WATCHER_TOO_SLOW",
         ],
     )

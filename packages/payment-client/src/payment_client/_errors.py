@@ -12,6 +12,7 @@
     ├── TransactionAborted        too many changes met on the payment
     ├── CursorExpired             the watch cannot go on from there, only start anew
     ├── ResourceExhausted         too large, or too much at once
+    │   ├── RateLimited           the merchant calls too often: .retry_after
     │   └── WatcherTooSlow        the watcher did not keep up; a watch resumes by itself
     ├── Unavailable               the service is not reached, overloaded or stopping
     ├── DeadlineExceeded          no answer within the timeout
@@ -126,6 +127,11 @@ class TransactionAborted(PaymentError):
 
 class ResourceExhausted(PaymentError):
     """The request is too large, or there are too many of them."""
+
+
+class RateLimited(ResourceExhausted):
+    """The merchant calls too often; nothing happened. The same call, with the same key, may succeed
+    after `retry_after`."""
 
 
 class WatcherTooSlow(ResourceExhausted):

@@ -27,6 +27,7 @@ from payment_client._errors import (
     OutcomeUnknown,
     PaymentError,
     PaymentNotFound,
+    RateLimited,
     RefundNotFound,
     ResourceExhausted,
     TransactionAborted,
@@ -51,6 +52,7 @@ _CLASS_OF_REASON: Final[Mapping[str, type[PaymentError]]] = {
     "VERSION_MISMATCH": VersionMismatch,
     "OUTCOME_UNKNOWN": OutcomeUnknown,
     "CURSOR_EXPIRED": CursorExpired,
+    "RATE_LIMITED": RateLimited,
     "WATCHER_TOO_SLOW": WatcherTooSlow,
 }
 """The reasons that have a class of their own; the others have the class of their code."""
@@ -82,7 +84,7 @@ _KIND_OF_CODE: Final[Mapping[str, _Kind]] = {
 _KIND_OF_OTHERS: Final = _Kind(Internal, 500, "The service failed.")
 
 _REPEATABLE_CODES: Final = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE"})
-_REPEATABLE_REASONS: Final = frozenset({"TRANSACTION_ABORTED", "WATCHER_TOO_SLOW"})
+_REPEATABLE_REASONS: Final = frozenset({"RATE_LIMITED", "TRANSACTION_ABORTED", "WATCHER_TOO_SLOW"})
 
 
 def read_failure(
