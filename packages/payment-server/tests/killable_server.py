@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -29,7 +30,7 @@ from payment_server import app
 from payment_server.domain.operation import Operation, Verdict
 from payment_server.settings import read_settings
 from payment_server.store.database import Database
-from payment_server.store.statement import Statement
+from payment_server.store.statement import Statement, Wish
 
 PROCESSOR_LIMIT_MS = 1_000
 """A lease is twice as long. Short, since tests wait for leases to end; long enough for all calls
@@ -112,6 +113,19 @@ def killable(switch: Switch) -> type[Database]:
             answer = await super().gather(statement, *row, subject=subject, repeatable=repeatable)
             await switch.reached(after, key)
             return answer
+
+        async def gather_each(
+            self, statement: Statement, wishes: Sequence[Wish]
+        ) -> list[asyncpg.Record | Exception | None]:
+            """Each goes alone, so that it may be stopped alone."""
+            return await asyncio.gather(
+                *(
+                    self.gather(
+                        statement, *each.row, subject=each.subject, repeatable=each.repeatable
+                    )
+                    for each in wishes
+                )
+            )
 
     return KillableDatabase
 

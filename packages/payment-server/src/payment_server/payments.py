@@ -7,7 +7,7 @@ inside a transaction.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -60,6 +60,7 @@ TWIN_POLL_SECONDS: Final = 0.05
 TWIN_MARGIN_SECONDS: Final = 0.2  # of the caller's deadline, to bring the answer home
 
 Command = TypeVar("Command", CreatePayment, ChangePayment)
+Item = TypeVar("Item")
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -107,6 +108,29 @@ class Payments:
 
         Raises InvalidRequest, CardDataRejected, IdempotencyKeyReused.
         """
+        payment, key = self._drafted(caller, command)
+        bound = await store.create(self._database, payment, key)
+        return await self._recorded(payment, key, bound)
+
+    async def create_each(
+        self, items: Sequence[Item], wish: Callable[[Item], tuple[Caller, CreatePayment]]
+    ) -> list[Outcome | Exception]:
+        """Records a payment for each item, all of them together, and answers in their order. `wish`
+        says what an item asks for; what it raises, or `create` would, is that item's answer."""
+        drafts: list[store.Draft | Exception] = []
+        for item in items:
+            try:
+                drafts.append(self._drafted(*wish(item)))
+            except Exception as error:
+                drafts.append(error)
+        sent = [each for each in drafts if not isinstance(each, Exception)]
+        found = iter(await store.create_each(self._database, sent))
+        return [
+            each if isinstance(each, Exception) else await self._recorded_or_not(*each, next(found))
+            for each in drafts
+        ]
+
+    def _drafted(self, caller: Caller, command: CreatePayment) -> store.Draft:
         command = self._accepted(command)
         payment_id = ids.new_id()
         created_at = ids.time_of(payment_id)
@@ -126,23 +150,30 @@ class Payments:
             expires_at=command.expires_at,
             lapses_at=command.expires_at,
         )
-        key = _key(caller, command)
-        bound = await store.create(self._database, payment, key)
-        if key is not None and bound is not None:
-            if bound.fingerprint != key.fingerprint:
-                raise IdempotencyKeyReused
-            if bound.payment_id != payment_id:
-                return await self._created_before(caller, bound)
-        self._on_change(caller.merchant_id)
-        return Outcome(payment)
+        return payment, _key(caller, command)
 
-    async def _created_before(self, caller: Caller, bound: BoundKey) -> Outcome:
+    async def _recorded(self, payment: Payment, key: Key | None, bound: BoundKey | None) -> Outcome:
+        if bound is None:
+            self._on_change(payment.merchant_id)
+            return Outcome(payment)
+        if key is None or bound.fingerprint != key.fingerprint:
+            raise IdempotencyKeyReused
         if bound.answer is not None:
             return Outcome(bound.answer.payment, replay=Replay.YES)
-        payment = await store.get(self._database, caller.merchant_id, bound.payment_id)
-        if payment is None:
+        earlier = await store.get(self._database, payment.merchant_id, bound.payment_id)
+        if earlier is None:
             raise LookupError(f"payment {bound.payment_id} is gone")
-        return Outcome(payment, replay=Replay.RECONSTRUCTED)
+        return Outcome(earlier, replay=Replay.RECONSTRUCTED)
+
+    async def _recorded_or_not(
+        self, payment: Payment, key: Key | None, found: BoundKey | Exception | None
+    ) -> Outcome | Exception:
+        if isinstance(found, Exception):
+            return found
+        try:
+            return await self._recorded(payment, key, found)
+        except Exception as error:
+            return error
 
     async def change(self, caller: Caller, wish: ChangePayment) -> Outcome:
         """Moves a payment on: processes, authorizes, captures, cancels, refunds or completes it.

@@ -313,3 +313,49 @@ async def test_nothing_is_kept_of_what_is_over(gathered: Gathered[str]) -> None:
     await asyncio.gather(*ask(gathered, 1, 2, POISON, subject="s"), return_exceptions=True)
     await turns()
     assert (gathered._lines, gathered._callers, gathered._began) == ({}, 0, {})
+
+
+# Many rows of one caller.
+
+
+def rows(*values: object) -> list[tuple[Row, str | None, int]]:
+    return [((each,), None, 0) for each in values]
+
+
+async def test_many_rows_of_one_caller_go_together_and_each_has_its_reply_or_fault(
+    gathered: Gathered[str], statements: Statements
+) -> None:
+    first, failed, last = await gathered.replies(rows("a", POISON, "b"))
+    assert (first, type(failed), last) == ("answer to a", Poisoned, "answer to b")
+    assert statements.sent[0] == ["a", POISON, "b"]
+    assert await gathered.replies([]) == []
+
+
+async def test_a_caller_that_leaves_takes_all_its_rows_along(
+    gathered: Gathered[str], statements: Statements
+) -> None:
+    tasks = await held(gathered, statements)
+    many = asyncio.create_task(gathered.replies(rows("a", "b")))
+    [other] = ask(gathered, "c")
+    await turns()
+    many.cancel()
+    statements.goes_on.set()
+    await asyncio.gather(*tasks)
+    assert await other == "answer to c"
+    assert statements.sent == [["c"]]
+    assert many.cancelled()
+
+
+async def test_all_rows_of_a_caller_may_wait_or_none(
+    gathered: Gathered[str], statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "CALLERS_LIMIT", 3)
+    statements.goes_on.clear()
+    waiting = asyncio.create_task(gathered.replies(rows("a", "b")))
+    await turns()
+    with pytest.raises(Overloaded):
+        await gathered.replies(rows("c", "d"))
+    statements.goes_on.set()
+    await waiting
+    assert len(await gathered.replies(rows("e", "f", "g"))) == 3
+    assert statements.sent == [["a", "b"], ["e", "f", "g"]]

@@ -24,6 +24,7 @@ TURN_ITEMS: Final = 128
 the database its first rows."""
 
 Item = TypeVar("Item")
+Told = TypeVar("Told")
 
 
 async def create_each(
@@ -32,27 +33,24 @@ async def create_each(
     merchant_id: str,
     items: Sequence[Item],
     wish: Callable[[Item], tuple[Caller, CreatePayment]],
-) -> list[Outcome | Exception]:
-    """What became of each item, in their order. `wish` says what an item asks for, and by whom;
-    what it raises is the item's failure, as is what `Payments.create` raises.
+    tell: Callable[[Outcome | Exception], Told],
+) -> list[Told]:
+    """What became of each item, in their order, as `tell` says it. `wish` says what an item asks
+    for; what it raises is the item's failure, as is what `Payments.create` would raise.
 
     Raises Overloaded, before anything is done.
     """
 
-    async def created(item: Item) -> Outcome | Exception:
-        try:
-            return await payments.create(*wish(item))
-        except Exception as error:
-            return error
+    async def created(part: Sequence[Item]) -> list[Told]:
+        return [tell(each) for each in await payments.create_each(part, wish)]
 
     with gate.with_items(merchant_id, len(items)):
         async with asyncio.TaskGroup() as group:
-            tasks = []
+            parts = []
             for begin in range(0, len(items), TURN_ITEMS):
-                part = items[begin : begin + TURN_ITEMS]
-                tasks += [group.create_task(created(each)) for each in part]
+                parts.append(group.create_task(created(items[begin : begin + TURN_ITEMS])))
                 await asyncio.sleep(0)
-    return [task.result() for task in tasks]
+    return [each for part in parts for each in part.result()]
 
 
 def check_batch(items: Sequence[object], keys: Sequence[str]) -> None:

@@ -1,6 +1,5 @@
 """Batches as JSON over HTTP: one request, with an answer or a problem for each of its items."""
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Final
 
@@ -97,19 +96,15 @@ class BatchController(Controller):
             body = item_of(item, CreatePaymentBody)
             return Caller(merchant_id, key_of(body.idempotency_key)), body.command()
 
-        outcomes = await create_each(payments, gate, merchant_id, data.requests, wish)
-        return BatchBody(results=list(_results(outcomes, request.state.request_id)))
+        @cache  # what many items share is described, and where it is a bug logged, once
+        def failure(error: Exception) -> Problem:
+            return problem(describe(error, request.state.request_id), PATH)
 
+        def tell(outcome: Outcome | Exception) -> CreatedBody | Problem:
+            if isinstance(outcome, Exception):
+                return failure(outcome)
+            return CreatedBody(data=payment_body(outcome.payment), replayed=replay_of(outcome))
 
-def _results(
-    outcomes: list[Outcome | Exception], request_id: str
-) -> Iterator[CreatedBody | Problem]:
-    @cache  # what many items share is described, and where it is a bug logged, once
-    def told(error: Exception) -> Problem:
-        return problem(describe(error, request_id), PATH)
-
-    for outcome in outcomes:
-        if isinstance(outcome, Exception):
-            yield told(outcome)
-        else:
-            yield CreatedBody(data=payment_body(outcome.payment), replayed=replay_of(outcome))
+        return BatchBody(
+            results=await create_each(payments, gate, merchant_id, data.requests, wish, tell)
+        )

@@ -1,6 +1,5 @@
 """Batches on gRPC: one call, with an answer or a failure for each of its items."""
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -26,8 +25,7 @@ def batch_handlers(payments: Payments, gate: Gate) -> "dict[str, grpc.RpcMethodH
         try:
             with gate:
                 request = parsed(pb.BatchCreatePaymentsRequest, raw, limit_bytes=BATCH_LIMIT_BYTES)
-                outcomes = await _created(payments, gate, call, request)
-                results = _results(outcomes, call.request_id)
+                results = await _created(payments, gate, call, request)
                 reply = pb.BatchCreatePaymentsResponse(results=results)
         except Exception as error:
             await refuse(context, call, error)
@@ -39,7 +37,7 @@ def batch_handlers(payments: Payments, gate: Gate) -> "dict[str, grpc.RpcMethodH
 
 async def _created(
     payments: Payments, gate: Gate, call: Call, request: pb.BatchCreatePaymentsRequest
-) -> list[Outcome | Exception]:
+) -> list[pb.BatchCreatePaymentsResult]:
     merchant_id = call.merchant_id
     check_batch(request.requests, call.keys)
 
@@ -48,20 +46,15 @@ async def _created(
             raise MessageTooLarge(REQUEST_LIMIT_BYTES)
         return Caller(merchant_id, key_of(item.idempotency_key)), create_command(item)
 
-    return await create_each(payments, gate, merchant_id, request.requests, wish)
-
-
-def _results(
-    outcomes: list[Outcome | Exception], request_id: str
-) -> Iterator[pb.BatchCreatePaymentsResult]:
     @cache  # what many items share is described, and where it is a bug logged, once
-    def told(error: Exception) -> pb.Error:
-        return pb.Error.FromString(rpc_status(describe(error, request_id)))
+    def failure(error: Exception) -> pb.Error:
+        return pb.Error.FromString(rpc_status(describe(error, call.request_id)))
 
-    for outcome in outcomes:
+    def tell(outcome: Outcome | Exception) -> pb.BatchCreatePaymentsResult:
         if isinstance(outcome, Exception):
-            yield pb.BatchCreatePaymentsResult(error=told(outcome))
-        else:
-            yield pb.BatchCreatePaymentsResult(
-                created=created(outcome), idempotency_replayed=replay_of(outcome)
-            )
+            return pb.BatchCreatePaymentsResult(error=failure(outcome))
+        return pb.BatchCreatePaymentsResult(
+            created=created(outcome), idempotency_replayed=replay_of(outcome)
+        )
+
+    return await create_each(payments, gate, merchant_id, request.requests, wish, tell)

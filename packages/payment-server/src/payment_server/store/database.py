@@ -22,7 +22,7 @@ from payment_server.domain.errors import (
     TransactionAborted,
 )
 from payment_server.store.gathering import Gathered
-from payment_server.store.statement import Statement
+from payment_server.store.statement import Statement, Wish
 from payment_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -150,6 +150,31 @@ class Database:
         A write must have the effect of once when it runs twice. Rows of one `subject` never go
         together. Raises what `read` and `write` raise; `repeatable` is about this row's caller.
         """
+        gathered = self._gathered_by(statement)
+        try:
+            size_bytes = statement.size_bytes(row)
+            return await gathered.reply(row, subject=subject, size_bytes=size_bytes)
+        except OutcomeUnknown:
+            raise OutcomeUnknown(repeatable=repeatable) from None
+
+    async def gather_each(
+        self, statement: Statement, wishes: Sequence[Wish]
+    ) -> list[asyncpg.Record | Exception | None]:
+        """The replies to many rows of one caller, in their order; what `gather` would have raised
+        for a row is in its place."""
+        rows = [(each.row, each.subject, statement.size_bytes(each.row)) for each in wishes]
+        try:
+            replies = await self._gathered_by(statement).replies(rows)
+        except (Overloaded, StorageFull) as error:
+            return [error] * len(wishes)
+        return [
+            OutcomeUnknown(repeatable=each.repeatable)
+            if isinstance(reply, OutcomeUnknown)
+            else reply
+            for each, reply in zip(wishes, replies, strict=True)
+        ]
+
+    def _gathered_by(self, statement: Statement) -> Gathered[asyncpg.Record | None]:
         if statement.writes and not statement.finishes and not self.writable:
             raise StorageFull("the database's disk is nearly full; reads go on")
         gathered = self._gathered.get(statement)
@@ -159,11 +184,7 @@ class Database:
                 self._running.start,
                 faults_of_rows=_FAULTS_OF_ROWS,
             )
-        try:
-            size_bytes = statement.size_bytes(row)
-            return await gathered.reply(row, subject=subject, size_bytes=size_bytes)
-        except OutcomeUnknown:
-            raise OutcomeUnknown(repeatable=repeatable) from None
+        return gathered
 
     async def _run_gathered(
         self, statement: Statement, take: Callable[[], Sequence[tuple[object, ...]]]

@@ -83,8 +83,32 @@ class Gathered(Generic[Reply]):
     async def reply(self, row: Row, *, subject: str | None = None, size_bytes: int = 0) -> Reply:
         """The reply to one row. Rows of one subject are never in the same statement, nor in two
         at once. Raises Overloaded, and what the statement raises."""
-        if self._callers >= CALLERS_LIMIT:
-            raise Overloaded(f"{CALLERS_LIMIT} callers wait for one statement")
+        self._refuse_beyond_limit(1)
+        call = self._posted(row, subject, size_bytes)
+        try:
+            return await call.outcome
+        finally:
+            self._forget(call)
+
+    async def replies(self, rows: Sequence[tuple[Row, str | None, int]]) -> list[Reply | Exception]:
+        """The replies to many rows of one caller, each with its subject and size, in their order;
+        what `reply` would have raised for a row is in its place. Raises Overloaded."""
+        self._refuse_beyond_limit(len(rows))
+        calls = [self._posted(*each) for each in rows]
+        try:
+            if calls:
+                await asyncio.wait([call.outcome for call in calls])
+            return [call.reply_or_fault() for call in calls]
+        finally:
+            for call in calls:
+                call.leave()
+                self._forget(call)
+
+    def _refuse_beyond_limit(self, count: int) -> None:
+        if self._callers + count > CALLERS_LIMIT:
+            raise Overloaded(f"{self._callers} callers wait for one statement")
+
+    def _posted(self, row: Row, subject: str | None, size_bytes: int) -> "_Call[Reply]":
         call: _Call[Reply] = _Call(row, subject, size_bytes)
         if subject is None:
             self._ready.append(call)
@@ -95,11 +119,11 @@ class Gathered(Generic[Reply]):
             self._ready.append(call)
         self._start_soon()
         self._callers += 1
-        try:
-            return await call.outcome
-        finally:
-            self._callers -= 1
-            call.row = ()  # it may stay in a line for a while
+        return call
+
+    def _forget(self, call: "_Call[Reply]") -> None:
+        self._callers -= 1
+        call.row = ()  # it may stay in a line for a while
 
     def _start_soon(self) -> None:
         """Once this turn of the loop is over, and everybody has come."""
@@ -229,6 +253,15 @@ class _Call(Generic[Reply]):
     def succeed(self, reply: Reply) -> None:
         if not self.outcome.done():
             self.outcome.set_result(reply)
+
+    def reply_or_fault(self) -> Reply | Exception:
+        fault = self.outcome.exception()
+        return fault if isinstance(fault, Exception) else self.outcome.result()
+
+    def leave(self) -> None:
+        """Nobody waits any more. What has failed counts as heard, or the loop would complain."""
+        if not self.outcome.cancel():
+            self.outcome.exception()
 
     def fail(self, error: Exception) -> None:
         if not self.outcome.done():

@@ -1,7 +1,10 @@
 """The statements that record payments and read them, each one round trip."""
 
-from typing import Final
+import asyncio
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
+import asyncpg
 import msgspec
 from msgspec.structs import replace
 
@@ -30,7 +33,10 @@ from payment_server.store.rows import (
     refund_of_row,
     typed,
 )
-from payment_server.store.statement import Statement
+from payment_server.store.statement import Statement, Wish
+
+Draft: TypeAlias = tuple[Payment, Key | None]
+"""A new payment, and the key of who asks for it."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -98,17 +104,49 @@ async def create(database: Database, payment: Payment, key: Key | None) -> Bound
 
     The answer to a creation is the payment's first version, so its key keeps none.
     """
+    wish = _wish_of(payment, key)
     stored = await database.gather(
-        _CREATE,
-        *created_row(payment),
-        new_id(),
-        encode_snapshot(payment),
-        *((key.text, key.fingerprint) if key else (None, None)),
-        subject=f"{payment.merchant_id} {key.text}" if key else None,
-        repeatable=key is not None,
+        _CREATE, *wish.row, subject=wish.subject, repeatable=wish.repeatable
     )
-    if stored is None:
-        return None
+    return None if stored is None else await _bound(database, payment, key, stored)
+
+
+async def create_each(
+    database: Database, drafts: Sequence[Draft]
+) -> list[BoundKey | Exception | None]:
+    """As `create`, for many at once, in their order; what it would have raised for one is in its
+    place."""
+    found = await database.gather_each(_CREATE, [_wish_of(*each) for each in drafts])
+
+    async def bound(draft: Draft, stored: asyncpg.Record) -> BoundKey | Exception:
+        try:
+            return await _bound(database, *draft, stored)
+        except Exception as error:
+            return error
+
+    earlier = iter(
+        await asyncio.gather(
+            *(
+                bound(draft, each)
+                for draft, each in zip(drafts, found, strict=True)
+                if isinstance(each, asyncpg.Record)
+            )
+        )
+    )
+    return [next(earlier) if isinstance(each, asyncpg.Record) else each for each in found]
+
+
+def _wish_of(payment: Payment, key: Key | None) -> Wish:
+    row = (*created_row(payment), new_id(), encode_snapshot(payment))
+    if key is None:
+        return Wish((*row, None, None), None, repeatable=False)
+    subject = f"{payment.merchant_id} {key.text}"
+    return Wish((*row, key.text, key.fingerprint), subject, repeatable=True)
+
+
+async def _bound(
+    database: Database, payment: Payment, key: Key | None, stored: asyncpg.Record
+) -> BoundKey:
     bound = bound_key_of(stored)
     if bound.answer or key is None or bound.fingerprint != key.fingerprint:
         return bound

@@ -1,7 +1,15 @@
 """Statements that many callers share: how one is written for any number of rows."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Wish(NamedTuple):
+    """A row for a statement, its subject, and whether its caller may send it again."""
+
+    row: tuple[object, ...]
+    subject: str | None
+    repeatable: bool
 
 
 class Statement:
