@@ -19,7 +19,7 @@ dev: | $(UV) ## payment-server on an embedded PostgreSQL and requestor-mock, unt
 test: | $(UV) ## Every check and every test; pytest takes ARGS, as in make test ARGS='-k replay'
 	@$(UV) run --script scripts/run_tests.py $(ARGS)
 
-test-long: | $(UV) ## The random and the violent tests for longer, and the other gRPC server
+test-long: | $(UV) ## The random and the violent tests for longer, the other gRPC server, two servers at once
 	@$(UV) run --script scripts/run_tests.py --long $(ARGS)
 
 bench: .envs/bench ## How fast it is, against what else this machine can do: a quarter of an hour

@@ -8,8 +8,9 @@ undeclared one is found out, and one environment for the checks. Says a line per
 check printed is shown only when it failed. Arguments go to pytest.
 
 With --long (`make test-long`) it runs only the tests that are marked `scaled`, many times as long
-and with other random choices each time; and then all of payment-server's once more, on the gRPC
-server that `auto` does not choose. In `make test` only those about the wire run on both.
+and with other random choices each time; then all of payment-server's once more, on the gRPC server
+that `auto` does not choose, where in `make test` only those about the wire run on both; and what is
+about kills, races and duplicates with two servers on each database, on either gRPC server.
 """
 
 import asyncio
@@ -39,6 +40,11 @@ LONG_SCALE = 8
 OTHER_TRANSPORT = "native"
 """The gRPC server that `auto` is not: kills and races take their time, so they have it only under
 --long."""
+OF_SEVERAL_SERVERS = tuple(
+    f"packages/payment-server/tests/test_{name}.py"
+    for name in ("idempotency", "kills", "lost_replies", "races", "random_kills", "recovery")
+)
+"""What two servers on one database could do otherwise than one."""
 WORKERS_PER_CORE = 2
 """Tests wait for disks, ports and processes about as long as they compute."""
 WORKERS_LIMIT = 16
@@ -74,18 +80,30 @@ async def main(arguments: list[str]) -> int:
         for package in PACKAGES:
             if f"environment {package}" not in unusable:
                 outcomes.append(
-                    await tests(package, arguments, Path(folder), scale, transport="auto")
+                    await tests(
+                        package, arguments, Path(folder), scale, transport="auto", servers=1
+                    )
                 )
         if is_long and "environment payment-server" not in unusable:
-            outcomes.append(
-                await tests("payment-server", given, Path(folder), 1, transport=OTHER_TRANSPORT)
-            )
+            outcomes += await longer_tests(given, Path(folder))
     passed, failed, skipped = (
         sum(getattr(outcome, kind) for outcome in outcomes)
         for kind in ("passed", "failed", "skipped")
     )
     print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     return 1 if failed else 0
+
+
+async def longer_tests(arguments: list[str], folder: Path) -> list[Outcome]:
+    """payment-server's tests in the settings that `make test` leaves out."""
+    several = [*OF_SEVERAL_SERVERS, *arguments]
+    return [
+        await tests("payment-server", arguments, folder, 1, transport=OTHER_TRANSPORT, servers=1),
+        *[
+            await tests("payment-server", several, folder, 1, transport=transport, servers=2)
+            for transport in ("auto", OTHER_TRANSPORT)
+        ],
+    ]
 
 
 async def checks() -> list[Outcome]:
@@ -158,9 +176,14 @@ async def tests(
     scale: int,
     *,
     transport: str,
+    servers: int,
 ) -> Outcome:
-    """One package's tests in its own environment; the counts come from pytest's own report."""
+    """One package's tests in its own environment; the counts come from pytest's own report.
+
+    All of its tests, unless the arguments name files.
+    """
     name = f"tests of {package}" + ("" if transport == "auto" else f" on {transport}")
+    name += "" if servers == 1 else f", {servers} servers"
     report_file = folder / f"{name}.xml"
     cores = os.cpu_count() or 1
     workers = max(cores, min(WORKERS_PER_CORE * cores, WORKERS_LIMIT))
@@ -168,12 +191,17 @@ async def tests(
         name,
         ENVIRONMENTS / package / "bin/python",
         *("-m", "pytest", "-n", "auto", "--dist=loadgroup", f"--junitxml={report_file}"),
-        f"packages/{package}",
+        *(
+            ()
+            if any(each.endswith(".py") for each in pytest_arguments)
+            else (f"packages/{package}",)
+        ),
         *pytest_arguments,
         PAYMENT_SERVER_COMMAND=str(SERVER_COMMAND),
         UV=UV,
         TEST_GRPC_TRANSPORT=transport,
         TEST_SCALE=str(scale),
+        TEST_WORKERS=str(servers),
         PYTEST_XDIST_AUTO_NUM_WORKERS=str(workers),
     )
     outcome = with_counts(ran, report_file, may_be_empty=bool(pytest_arguments))

@@ -16,9 +16,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from killable_server import Place
+from killable_server import PROCESSOR_LIMIT_MS, Place
 from processor_outside import Book, Effect, OutsideProcess
-from service_under_test import Servers, clients_of, until
+from service_under_test import WORKERS, Servers, clients_of, running, until
 
 from payment.v1 import payment_pb2 as pb
 from payment_server.app import Address
@@ -217,6 +217,17 @@ def amounts_of(payment: pb.Payment) -> Book:
         *(payment.amount_voided, payment.amount_refunded),
     )
     return Book(*(int(Decimal(text) * 100) for text in texts))
+
+
+@asynccontextmanager
+async def neighbours(database_url: str, outside: OutsideProcess) -> AsyncIterator[Servers | None]:
+    """Further servers on the database, whom nobody kills; none where one is to be alone."""
+    if WORKERS == 1:
+        yield None
+        return
+    quick = {"PAYMENT_PROCESSOR_TIMEOUT_MS": str(PROCESSOR_LIMIT_MS)}
+    async with running(database_url, quick, outside.adapter) as servers:
+        yield servers
 
 
 @dataclass(frozen=True)

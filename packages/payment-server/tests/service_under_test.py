@@ -1,10 +1,11 @@
 """The service under test: started for real on a database, called by clients of foreign make."""
 
 import asyncio
+import itertools
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -25,6 +26,10 @@ SCALE = int(os.environ.get("TEST_SCALE", "1"))
 
 TRANSPORT = os.environ.get("TEST_GRPC_TRANSPORT", "auto")
 """The gRPC server of a whole run; `make test-long` makes one with each."""
+
+WORKERS = int(os.environ.get("TEST_WORKERS", "1"))
+"""How many servers there are on a database, for tests that do not say it themselves; their clients
+come to each in turn. `make test-long` runs what is about kills, races and duplicates with two."""
 
 SETTINGS = {
     "PAYMENT_PROCESSOR": "sandbox",
@@ -92,11 +97,10 @@ Start: TypeAlias = Callable[..., AbstractAsyncContextManager[Servers]]
 async def running(
     database_url: str, environment: Mapping[str, str], processor: Processor | None
 ) -> AsyncIterator[Servers]:
-    async with (
-        service_on(database_url, environment, processor) as address,
-        clients_of(address) as servers,
-    ):
-        yield servers
+    async with AsyncExitStack() as stack:
+        services = (service_on(database_url, environment, processor) for _ in range(WORKERS))
+        addresses = [await stack.enter_async_context(each) for each in services]
+        yield await stack.enter_async_context(clients_of(*addresses))
 
 
 def service_on(
@@ -114,12 +118,34 @@ def service_on(
 
 
 @asynccontextmanager
-async def clients_of(address: Address) -> AsyncIterator[Servers]:
+async def clients_of(*addresses: Address) -> AsyncIterator[Servers]:
+    """Clients of one service, or of several in turn; the ports are those of the first."""
+    targets = ",".join(f"127.0.0.1:{each.grpc_port}" for each in addresses)
+    in_turn = (
+        ("grpc.lb_policy_name", "round_robin"),
+        ("grpc.default_authority", "localhost"),  # or it would be the list, with its comma
+    )
+    first = addresses[0]
     async with (
-        grpc.aio.insecure_channel(f"127.0.0.1:{address.grpc_port}") as channel,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{address.http_port}", verify=NO_TLS) as http,
+        grpc.aio.insecure_channel(f"ipv4:{targets}", options=in_turn) as channel,
+        httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{first.http_port}",
+            transport=_InTurn([each.http_port for each in addresses]),
+        ) as http,
     ):
-        yield Servers(address.grpc_port, address.http_port, channel, http)
+        yield Servers(first.grpc_port, first.http_port, channel, http)
+
+
+class _InTurn(httpx.AsyncHTTPTransport):
+    """HTTP to each of the ports in turn."""
+
+    def __init__(self, ports: Sequence[int]) -> None:
+        super().__init__(verify=NO_TLS)
+        self._ports = itertools.cycle(ports)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_with(port=next(self._ports))
+        return await super().handle_async_request(request)
 
 
 def settings(database_url: str, environment: Mapping[str, str]) -> Settings:

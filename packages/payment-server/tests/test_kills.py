@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeAlias
 
 import grpc
+import killed_calls
 import pytest
 from auditing import differences_in
 from killable_server import Place, key_of
@@ -50,6 +51,12 @@ def start_killable(database_url: str, outside: OutsideProcess) -> StartKillable:
     return partial(killable_server, database_url, outside)
 
 
+@pytest.fixture
+async def neighbours(database_url: str, outside: OutsideProcess) -> AsyncIterator[None]:
+    async with killed_calls.neighbours(database_url, outside):
+        yield
+
+
 async def killed_on_its_way(killable: Killable, calls: Sequence[Call]) -> None:
     """Makes the calls, all of which die with the server and hear nothing of their outcome."""
     answers = [asyncio.ensure_future(call.answer(killable.servers)) for call in calls]
@@ -59,6 +66,7 @@ async def killed_on_its_way(killable: Killable, calls: Sequence[Call]) -> None:
         assert answer.code() is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.usefixtures("neighbours")
 @pytest.mark.parametrize("place", Place)
 async def test_a_server_killed_between_two_phases_leaves_one_effect_or_none_and_tells_of_it(
     start_killable: StartKillable, outside: OutsideProcess, database: Database, place: Place
@@ -81,6 +89,7 @@ async def test_a_server_killed_between_two_phases_leaves_one_effect_or_none_and_
             await check_answer(second.servers, outside, call)
 
 
+@pytest.mark.usefixtures("neighbours")
 async def test_a_batch_that_was_killed_on_its_way_is_finished_by_the_same_batch(
     start_killable: StartKillable, database: Database
 ) -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import grpc
+import killed_calls
 import pytest
 from auditing import differences_in
 from killed_calls import (
@@ -54,9 +55,10 @@ class World:
     def __init__(self, outside: OutsideProcess) -> None:
         self.outside = outside
         self.server: Killable | None = None
+        self.neighbours: Servers | None = None
         self.told: dict[str, list[pb.Operation]] = {}
         """By payment, those that the processor was asked for."""
-        self._under_way = 0
+        self._at_risk = 0  # calls at the server
 
     async def insist(self, ask: Callable[[Servers], Awaitable[Any]]) -> Any:
         """The answer, sooner or later, to one question put to whatever server there is."""
@@ -67,17 +69,20 @@ class World:
                 await asyncio.sleep(RETRY_PAUSE_SECONDS)
 
     async def _answer(self, ask: Callable[[Servers], Awaitable[Any]]) -> Any:
-        if self.server is None:
+        killable = None if self.server is None else self.server.servers
+        there = [each for each in (killable, self.neighbours) if each is not None]
+        if not there:
             raise Away
-        self._under_way += 1
+        servers = random.choice(there)
+        self._at_risk += servers is killable
         try:
-            return await ask(self.server.servers)
+            return await ask(servers)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 raise Away from None
             raise
         finally:
-            self._under_way -= 1
+            self._at_risk -= servers is killable
 
     async def lose_server(self) -> None:
         """Kills it, and returns when everybody has noticed."""
@@ -86,7 +91,7 @@ class World:
         await kill(process)
 
         async def all_have_noticed() -> bool:
-            return not self._under_way
+            return not self._at_risk
 
         await until(all_have_noticed)
 
@@ -171,6 +176,12 @@ async def world() -> AsyncIterator[World]:
             await keeping
 
 
+@pytest.fixture
+async def neighbours(database_url: str, world: World) -> AsyncIterator[Servers | None]:
+    async with killed_calls.neighbours(database_url, world.outside) as found:
+        yield found
+
+
 async def check(world: World, servers: Servers, payment_id: str) -> None:
     """The payment, its events, what was told of it and the journal agree."""
     effects = world.outside.effects(payment_id)
@@ -186,10 +197,11 @@ async def check(world: World, servers: Servers, payment_id: str) -> None:
 
 @pytest.mark.scaled
 async def test_whoever_insists_is_told_of_effects_that_are_there_once(
-    database_url: str, database: Database, world: World
+    database_url: str, database: Database, world: World, neighbours: Servers | None
 ) -> None:
     dice = random.Random(random.getrandbits(64))
     are_over = asyncio.Event()
+    world.neighbours = neighbours
     callers = [Caller(world, f"caller-{n}", random.Random(dice.random())) for n in range(CALLERS)]
     lives = [asyncio.create_task(each.lead_lives(are_over)) for each in callers]
     for _ in range(KILLS):
