@@ -35,12 +35,12 @@ def transfers_between(before: Payment, after: Payment) -> tuple[Transfer, ...]:
     customer, hold = Account.CUSTOMER_FUNDS, Account.AUTHORIZATION_HOLD
     merchant, refunds = Account.MERCHANT_BALANCE, Account.REFUNDS
     moved = (
-        Transfer(customer, hold, after.authorized_minor - before.authorized_minor),
-        Transfer(hold, merchant, after.captured_minor - before.captured_minor),
-        Transfer(hold, customer, after.voided_minor - before.voided_minor),
-        Transfer(merchant, refunds, set_aside),
-        Transfer(refunds, merchant, -set_aside),
-        Transfer(refunds, customer, given_back),
-        Transfer(customer, merchant, -given_back),  # a refund that failed after all
+        (customer, hold, after.authorized_minor - before.authorized_minor),
+        (hold, merchant, after.captured_minor - before.captured_minor),
+        (hold, customer, after.voided_minor - before.voided_minor),
+        (merchant, refunds, set_aside),
+        (refunds, merchant, -set_aside),
+        (refunds, customer, given_back),
+        (customer, merchant, -given_back),  # a refund that failed after all
     )
-    return tuple(each for each in moved if each.amount_minor > 0)
+    return tuple(Transfer(debit, credit, minor) for debit, credit, minor in moved if minor > 0)

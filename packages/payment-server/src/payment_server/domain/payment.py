@@ -311,15 +311,12 @@ def _allowed(
 
 def agrees(payment: Payment, status: Status) -> bool:
     """Whether the amounts are such as the status says."""
-    amounts = (
-        (payment.authorized_minor, payment.amount_minor),
-        (payment.captured_minor, payment.authorized_minor),
-        (payment.held_minor, payment.authorized_minor),
-        (payment.refunded_minor, payment.captured_minor),
-    )
-    return all(
-        _is_share(share, amount, whole)
-        for share, (amount, whole) in zip(AMOUNTS[status], amounts, strict=True)
+    authorized, captured, held, refunded = AMOUNTS[status]
+    return (
+        _is_share(authorized, payment.authorized_minor, payment.amount_minor)
+        and _is_share(captured, payment.captured_minor, payment.authorized_minor)
+        and _is_share(held, payment.held_minor, payment.authorized_minor)
+        and _is_share(refunded, payment.refunded_minor, payment.captured_minor)
     )
 
 
