@@ -26,6 +26,7 @@ from payment_server.store.rows import (
     as_json,
     bound_key_of,
     brought,
+    columns_of,
     created_row,
     operation_of,
     payment_of,
@@ -157,7 +158,7 @@ async def _bound(
 _GET: Final = Statement(
     typed("asked", "merchant_id, payment_id"),
     f"""
-SELECT nr, {PAYMENT} FROM wish
+SELECT {PAYMENT}, nr FROM wish
 JOIN payments ON merchant_id = asked_merchant_id AND payment_id = asked_payment_id
 """,
 )
@@ -228,7 +229,7 @@ async def list_page(
 _FIND: Final = Statement(
     typed("asked", "merchant_id, payment_id, idempotency_key, operation_id"),
     f"""
-SELECT nr, {prefixed("p", PAYMENT)}, {prefixed("k", KEY)}, {prefixed("o", OPERATION)},
+SELECT {columns_of("p", PAYMENT)}, nr, {prefixed("k", KEY)}, {prefixed("o", OPERATION)},
   coalesce(p.lapses_at <= now(), false) AS is_over
 FROM wish
 LEFT JOIN payments AS p
@@ -255,7 +256,7 @@ async def find(
     if row is None:
         raise LookupError("every wish has a row")
     return Found(
-        payment=payment_of(row, "p_") if row["p_payment_id"] else None,
+        payment=payment_of(row) if row["version"] else None,
         key=bound_key_of(row, "k_") if row["k_payment_id"] else None,
         operation=operation_of(row, "o_") if row["o_operation_id"] else None,
         is_over=row["is_over"],

@@ -41,6 +41,7 @@ CHANGING: Final = (
     " next_action, attempts, version, updated_at, lapses_at"
 )
 PAYMENT: Final = f"{_CONSTANT}, {CHANGING}"
+_PAYMENT_WIDTH: Final = len(PAYMENT.split(","))
 CREATED: Final = f"{_CONSTANT}, payment_method"
 """What a new payment brings; all else in its row follows from it."""
 OPERATION: Final = (
@@ -76,6 +77,11 @@ _NAMES_OF_TYPE: Final = {
 }
 _TYPES: Final = {name: each for each, names in _NAMES_OF_TYPE.items() for name in names.split()}
 """A name has the same type in every table."""
+
+# Calling an Enum, and a decoder that is made for the call, take ten times as long.
+_STATUSES: Final = {each.value: each for each in Status}
+_CAPTURE_METHODS: Final = {each.value: each for each in CaptureMethod}
+_METADATA: Final = msgspec.json.Decoder(dict[str, str])
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -208,37 +214,47 @@ def key_row(
     )
 
 
-def payment_of(row: asyncpg.Record, prefix: str = "") -> Payment:
-    def column(name: str) -> Any:
-        return row[prefix + name]
+def payment_of(row: asyncpg.Record) -> Payment:
+    """The payment whose columns, those of PAYMENT, are the row's first.
 
+    By their places: looking names up takes four times as long.
+    """
+    # fmt: off
+    (
+        merchant_id, payment_id, customer_id, capture_method, description, metadata, currency,
+        exponent, amount_minor, created_at, expires_at, payment_method, status,
+        authorized_minor, captured_minor, capture_pending_minor, voided_minor, void_pending_minor,
+        refunded_minor, refund_pending_minor, decline, next_action, attempts, version, updated_at,
+        lapses_at,
+    ) = row[:_PAYMENT_WIDTH]
+    # fmt: on
     return Payment(
-        payment_id=str(column("payment_id")),
-        merchant_id=column("merchant_id"),
-        customer_id=column("customer_id"),
-        payment_method=column("payment_method"),
-        capture_method=CaptureMethod(column("capture_method")),
-        description=column("description"),
-        metadata=msgspec.json.decode(column("metadata"), type=dict[str, str]),
-        currency=column("currency"),
-        exponent=column("exponent"),
-        amount_minor=column("amount_minor"),
-        status=Status(column("status")),
-        authorized_minor=column("authorized_minor"),
-        captured_minor=column("captured_minor"),
-        capture_pending_minor=column("capture_pending_minor"),
-        voided_minor=column("voided_minor"),
-        void_pending_minor=column("void_pending_minor"),
-        refunded_minor=column("refunded_minor"),
-        refund_pending_minor=column("refund_pending_minor"),
-        decline=_decline(column("decline")),
-        next_action=_next_action(column("next_action")),
-        attempts=column("attempts"),
-        version=column("version"),
-        created_at=column("created_at"),
-        updated_at=column("updated_at"),
-        expires_at=column("expires_at"),
-        lapses_at=column("lapses_at"),
+        payment_id=str(payment_id),
+        merchant_id=merchant_id,
+        customer_id=customer_id,
+        payment_method=payment_method,
+        capture_method=_CAPTURE_METHODS[capture_method],
+        description=description,
+        metadata=_METADATA.decode(metadata),
+        currency=currency,
+        exponent=exponent,
+        amount_minor=amount_minor,
+        status=_STATUSES[status],
+        authorized_minor=authorized_minor,
+        captured_minor=captured_minor,
+        capture_pending_minor=capture_pending_minor,
+        voided_minor=voided_minor,
+        void_pending_minor=void_pending_minor,
+        refunded_minor=refunded_minor,
+        refund_pending_minor=refund_pending_minor,
+        decline=_decline(decline),
+        next_action=_next_action(next_action),
+        attempts=attempts,
+        version=version,
+        created_at=created_at,
+        updated_at=updated_at,
+        expires_at=expires_at,
+        lapses_at=lapses_at,
     )
 
 
