@@ -10,7 +10,7 @@ from payment_server.api.batch import BATCH_LIMIT_BYTES, check_batch, create_each
 from payment_server.api.faults import describe, rpc_status
 from payment_server.api.gate import Gate
 from payment_server.api.rpc import REQUEST_LIMIT_BYTES, Call, Context, call_of, parsed, refuse
-from payment_server.api.wire import create_command, created
+from payment_server.api.wire import create_command, write_created
 from payment_server.domain.commands import CreatePayment
 from payment_server.domain.errors import MessageTooLarge
 from payment_server.domain.idempotency import key_of
@@ -53,8 +53,8 @@ async def _created(
     def tell(outcome: Outcome | Exception) -> pb.BatchCreatePaymentsResult:
         if isinstance(outcome, Exception):
             return pb.BatchCreatePaymentsResult(error=failure(outcome))
-        return pb.BatchCreatePaymentsResult(
-            created=created(outcome), idempotency_replayed=replay_of(outcome)
-        )
+        result = pb.BatchCreatePaymentsResult(idempotency_replayed=replay_of(outcome))
+        write_created(result.created, outcome)
+        return result
 
     return await create_each(payments, gate, merchant_id, request.requests, wish, tell)

@@ -17,6 +17,7 @@ from payment_server.api.wire.answers import (
     refunded,
     refunds_listed,
     rfc3339,
+    write_created,
 )
 from payment_server.api.wire.requests import (
     cancel_command,
@@ -61,4 +62,5 @@ __all__ = [
     "refunds_listed",
     "rfc3339",
     "watch_command",
+    "write_created",
 ]

@@ -50,14 +50,18 @@ _Changed: TypeAlias = (
 
 def created(outcome: Outcome) -> pb.CreatePaymentResponse:
     """The answer of CreatePayment."""
-    payment = outcome.payment
-    answer = pb.CreatePaymentResponse(
-        payment_id=payment.payment_id,
-        status=payment.status,
-        created_at=rfc3339(payment.created_at),
-    )
-    _write_payment(answer.payment, payment)
+    answer = pb.CreatePaymentResponse()
+    write_created(answer, outcome)
     return answer
+
+
+def write_created(answer: pb.CreatePaymentResponse, outcome: Outcome) -> None:
+    """The same in place, for an answer that is a part of another."""
+    payment = outcome.payment
+    answer.payment_id = payment.payment_id
+    answer.status = payment.status
+    answer.created_at = rfc3339(payment.created_at)
+    _write_payment(answer.payment, payment)
 
 
 def read(payment: Payment) -> pb.GetPaymentResponse:
