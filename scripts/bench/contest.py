@@ -17,7 +17,7 @@ from payment_server.store.embedded import DATABASE
 from scripts.bench.calls import BATCHES
 from scripts.bench.load import Job, Measured, Report
 from scripts.bench.postgres import FOLDER, PLAIN, Postgres
-from scripts.bench.services import Services
+from scripts.bench.services import SEVERAL, Services
 from scripts.bench.statements import CREATE_ONE, INSERT_ONE, SELECT_ONE
 
 LOAD_LIMIT_SECONDS: Final = 60.0  # over what the job is told to take
@@ -88,6 +88,8 @@ def runs(transports: tuple[str, ...]) -> Iterator[Run]:
     yield Run("usual", "create")
     for ours in transports:
         yield Run(ours, "create", connections=64)
+        if ours == transports[0]:
+            yield Run(SEVERAL, "create", connections=64)
         yield Run(ours, "create, changing metadata")
         yield Run(ours, "create, 10 % replays")
     for ours in transports:

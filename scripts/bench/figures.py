@@ -13,7 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from scripts.bench.contest import Result
-from scripts.bench.services import TRANSPORTS
+from scripts.bench.services import SEVERAL, TRANSPORTS
 
 Repetition: TypeAlias = Mapping[str, Result]
 Read: TypeAlias = Callable[[Repetition], float]
@@ -137,6 +137,8 @@ def _of_all(ours: str) -> Iterator[_Wanted]:
         cpu(f"{name}, 64 in flight", "postgres")
         for name in (f"{ours}: create", "pgbench: create statement")
     )
+    several, one = (f"{name}: create, 64 in flight on 64" for name in (SEVERAL, ours))
+    yield _Wanted("2 workers / one, create", throughput(several), throughput(one), (None, None))
     batch = throughput(f"{ours}: batch create of 1,000, 4 in flight on 4")
     row = throughput("pgbench: insert, 64 in flight")
     yield _Wanted("batch create of 1,000 / pgbench's insert of a row", batch, row, (1.2, None))

@@ -27,6 +27,7 @@ STOP_STEPS: Final = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
 
 TRANSPORTS: Final = ("native", "grpcio")
+SEVERAL: Final = "2 workers"  # on the first of the transports; all else of ours has one
 
 
 def transports() -> tuple[str, ...]:
@@ -92,10 +93,11 @@ async def serving(postgres: Postgres, transports: tuple[str, ...]) -> AsyncItera
     """All servers, one started after the other, so that each has its start-up time to itself."""
     bin_folder = Path(sys.executable).parent
     module = (sys.executable, "-m")
-    payment_server = (str(bin_folder / "payment-server"), "serve", "--ready-file")
+    payment_server = (str(bin_folder / "payment-server"), "serve")
     running: dict[str, Running] = {}
+    ours = [(name, name, 1) for name in transports] + [(SEVERAL, transports[0], 2)]
     try:
-        for transport in transports:
+        for name, transport, workers in ours:
             settings = {
                 "DATABASE_URL": postgres.url(SERVICE_ROLE),
                 "PAYMENT_PROCESSOR": "sandbox",
@@ -104,7 +106,8 @@ async def serving(postgres: Postgres, transports: tuple[str, ...]) -> AsyncItera
                 "PAYMENT_HTTP_PORT": "0",
                 "PAYMENT_LOG_LEVEL": "warning",
             }
-            running[transport] = await _start(transport, payment_server, settings)
+            command = (*payment_server, f"--workers={workers}", "--ready-file")
+            running[name] = await _start(name, command, settings)
         target = {"PAYMENT_TARGET": f"127.0.0.1:{running[transports[0]].ports['grpc_port']}"}
         mock = (str(bin_folder / "requestor-mock"), "serve", "--port=0", "--ready-file")
         usual = (*module, "scripts.bench.usual_design", postgres.url(OWNER_ROLE, USUAL))
