@@ -51,7 +51,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder)
         modules = generate(fresh)
-        present = {path.relative_to(COMMITTED) for path in COMMITTED.rglob("*_pb2*.py*")}
+        present = {
+            path.relative_to(COMMITTED)
+            for path in COMMITTED.rglob("*_pb2*")
+            if path.suffix in (".py", ".pyi")  # and nothing that Python keeps of them
+        }
         stale = [
             path
             for path in sorted(present | set(modules))
