@@ -1,6 +1,7 @@
 """Processor time and memory of processes with all their children."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -32,10 +33,10 @@ class Meter:
 
 
 def tree(pid: int) -> Iterator[psutil.Process]:
-    """The process and its children, and theirs."""
-    root = psutil.Process(pid)
-    yield root
-    yield from root.children(recursive=True)
+    """The process and its children, and theirs; nothing when it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        yield from (root, *root.children(recursive=True))
 
 
 def resident_mib(pid: int) -> float:
