@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from service_under_test import (
 )
 
 from payment.v1 import payment_pb2 as pb
-from payment_server import settling, workers
+from payment_server import recovery, workers
 from payment_server.app import Databases, Plan, serving
 from payment_server.domain.commands import ChangePayment
 from payment_server.domain.operation import OperationStatus, Verdict
@@ -98,7 +98,7 @@ async def test_a_refund_that_failed_is_not_looked_at_again(
 async def test_an_authorization_that_never_reached_its_processor_is_given_up_in_the_end(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "UNATTENDED_LIMIT_SECONDS", 0.0)
+    monkeypatch.setattr(recovery, "UNATTENDED_LIMIT", timedelta(0))
     processor = Gated()
     processor.is_away = True
     async with start(processor, **QUICK) as servers:
@@ -129,7 +129,7 @@ async def test_an_authorization_of_a_moment_ago_is_not_given_up(start: Start) ->
 async def test_a_refund_that_never_reached_its_processor_is_never_given_up(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "UNATTENDED_LIMIT_SECONDS", 0.0)
+    monkeypatch.setattr(recovery, "UNATTENDED_LIMIT", timedelta(0))
     processor = Gated()
     async with start(processor, **QUICK) as servers:
         created = await servers.created()

@@ -1,13 +1,16 @@
 """The use cases, each told from top to bottom as its atomic phases.
 
-A change that needs the processor has three steps: the intent is stored (phase 1, here), the
-processor is asked, the outcome is booked (phase 2; both in `settling`). Nothing is ever asked
-inside a transaction.
+A change that needs the processor has three steps: the intent is stored (phase 1), the processor
+is asked, the outcome is booked (phase 2). Nothing is ever asked inside a transaction, and what a
+crash or a lost reply leaves between the phases, `recovery` finishes.
 """
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import msgspec
@@ -21,20 +24,22 @@ from payment_server.domain.errors import (
     OutcomeUnknown,
     Overloaded,
     PaymentNotFound,
+    PaymentServiceError,
+    ProcessorUnreachable,
     TransactionAborted,
     Unavailable,
 )
 from payment_server.domain.idempotency import Replay, fingerprint
-from payment_server.domain.operation import Operation, OperationStatus
+from payment_server.domain.operation import (
+    UNKNOWN,
+    Operation,
+    OperationKind,
+    OperationStatus,
+    RefundStatus,
+    Verdict,
+)
 from payment_server.domain.payment import Action, Payment
 from payment_server.processors import Processor
-from payment_server.settling import (
-    PROCESSOR_LIMIT_SECONDS,
-    Outcome,
-    Settling,
-    now_for,
-    settled_before,
-)
 from payment_server.store import changes
 from payment_server.store import payments as store
 from payment_server.store.database import Database
@@ -42,13 +47,22 @@ from payment_server.store.rows import BoundKey, Key
 from payment_server.tasks import Tasks
 from payment_server.turns import Turns, pause_after
 
-__all__ = ["Caller", "Outcome", "Payments"]
-
 log = logging.getLogger(__name__)
 
 ROUNDS_LIMIT: Final = 10
 """How often a change is decided anew when others come first. Each round somebody wins, and a
 payment rarely has that many callers at once."""
+
+BOOKING_ROUNDS_LIMIT: Final = 40
+"""More than that for a verdict: its intent is stored, so it has to be booked in the end."""
+
+PROCESSOR_LIMIT_SECONDS: Final = 5.0
+"""Longer than processors take; whoever waits at a till has given up by then."""
+
+LOOK_UP_PAUSE_SECONDS: Final = 0.5
+LOOK_UP_PAUSE_LIMIT_SECONDS: Final = 3600.0
+"""A processor that has not decided is asked again after a pause as long as it has had so far:
+soon where it is quick, and each hour where it takes days."""
 
 CHANGES_LIMIT: Final = 8_192
 """Changes under way at once, those included whose callers have left: as many as calls may be."""
@@ -71,6 +85,14 @@ class Caller(msgspec.Struct, frozen=True):
     patience_seconds: float | None = None
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """A payment after what was done, and what was done."""
+
+    payment: Payment
+    operation: Operation | None = None
+    replay: Replay = Replay.NO
+
+
 class Payments:
     """The payment service, whatever wire its callers use.
 
@@ -89,19 +111,13 @@ class Payments:
         """`on_change` hears whose payment has changed, once it is stored."""
         self._database = database
         self._processor = processor
+        self._processor_limit_seconds = processor_limit_seconds
         self.lease_seconds = 2 * processor_limit_seconds
         """For how long an operation is left to who began it: the call to the processor, and as
         much again for the booking."""
         self._on_change = on_change
         self._running = Tasks()
         self._turns = Turns()
-        self._settling = Settling(
-            database,
-            processor,
-            self._turns,
-            processor_limit_seconds=processor_limit_seconds,
-            on_change=on_change,
-        )
 
     async def create(self, caller: Caller, command: CreatePayment) -> Outcome:
         """Records a payment: one statement, which also finds the earlier one of the same key.
@@ -209,13 +225,13 @@ class Payments:
             match begun:
                 case step.Step():
                     self._on_change(caller.merchant_id)
-                    return await self._settling.carry_out(begun.payment, begun.operation)
+                    return await self._carry_out(begun.payment, begun.operation)
                 case store.Found(key=BoundKey() as bound) if bound.operation_id != operation_id:
                     return await self._repeat(caller, wish, begun)
                 case store.Found(payment=Payment() as payment, operation=Operation() as operation):
                     # Stored by a round whose reply was lost.
-                    before = settled_before(begun)
-                    return before or await self._settling.carry_out(payment, operation)
+                    before = _settled_before(begun)
+                    return before or await self._carry_out(payment, operation)
             await pause_after(round_)
         raise TransactionAborted
 
@@ -233,19 +249,117 @@ class Payments:
             if round_ == ROUNDS_LIMIT:
                 return None
             if found.is_over:  # and the loop that ends such payments has not come by yet
-                await self._settling.lapse(found.payment)
+                await self.lapse(found.payment)
                 return None
             begun = step.begin(
                 found.payment,
                 wish,
                 operation_id=operation_id,
                 idempotency_key=caller.idempotency_key,
-                now=now_for(found.payment),
+                now=_now_for(found.payment),
             )
             is_stored = await changes.begin(
                 self._database, found.payment, begun, key, lease_seconds=self.lease_seconds
             )
             return begun if is_stored else None
+
+    async def _carry_out(self, payment: Payment, operation: Operation) -> Outcome:
+        """From the stored intent to the booked outcome.
+
+        The intent is stored, so the operation will be finished whatever goes wrong here; until
+        then it is pending, and that is what its caller is told.
+        """
+        if operation.status is not OperationStatus.PENDING:
+            return Outcome(payment, operation)
+        try:
+            verdict = await self.ask(payment, operation)
+            return await self.book(payment, operation, verdict)
+        except ProcessorUnreachable:
+            with suppress(PaymentServiceError):
+                await self.look_up_later(operation)
+            if operation.idempotency_key is not None:
+                raise  # the same key will find the operation, and its outcome
+        except PaymentServiceError as error:
+            log.warning("operation %s is left pending: %s", operation.operation_id, error.reason)
+        except Exception:
+            log.exception("operation %s is left pending", operation.operation_id)
+        return Outcome(payment, operation)
+
+    async def ask(self, payment: Payment, operation: Operation) -> Verdict:
+        """The processor's verdict; pending where it takes longer than its limit, or fails in a way
+        that does not say whether it was reached."""
+        ask = {
+            OperationKind.AUTHORIZE: self._processor.authorize,
+            OperationKind.CAPTURE: self._processor.capture,
+            OperationKind.CANCEL: self._processor.cancel,
+            OperationKind.REFUND: self._processor.refund,
+            OperationKind.COMPLETE: self._processor.complete,
+        }[operation.kind]
+        try:
+            async with asyncio.timeout(self._processor_limit_seconds):
+                return await ask(payment, operation)
+        except ProcessorUnreachable:
+            raise
+        except TimeoutError:
+            log.info("the processor is late with operation %s", operation.operation_id)
+        except Exception as error:
+            # The frames and the type: the text of a foreign exception may quote what was sent.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            log.error(
+                "the processor failed on operation %s: %s\n%s",
+                operation.operation_id,
+                type(error).__qualname__,
+                frames,
+            )
+        return UNKNOWN
+
+    async def book(self, payment: Payment, operation: Operation, verdict: Verdict) -> Outcome:
+        """Phase 2: the outcome and the answer, on whatever version the payment has by now."""
+        if verdict.status is OperationStatus.PENDING:
+            await self.look_up_later(operation)
+            return Outcome(payment, operation)
+        if (outcome := await self._settle(payment, operation, verdict)) is not None:
+            return outcome
+        for round_ in range(BOOKING_ROUNDS_LIMIT):
+            await pause_after(round_)
+            try:
+                outcome = await self._settle_in_turn(operation, verdict)
+            except TimeoutError:
+                break
+            if outcome is not None:
+                return outcome
+        raise TransactionAborted
+
+    async def _settle(
+        self, payment: Payment, operation: Operation, verdict: Verdict
+    ) -> Outcome | None:
+        """None where the payment has another version by now."""
+        recheck_seconds = None
+        if verdict.recheck_at and (operation.kind, verdict.status) == _GIVEN_BACK:
+            recheck_seconds = _seconds_until(verdict.recheck_at)
+        settled = step.settle(payment, operation, verdict, _now_for(payment))
+        if not await changes.settle(
+            self._database, payment, settled, recheck_seconds=recheck_seconds
+        ):
+            return None
+        self._on_change(payment.merchant_id)
+        return Outcome(settled.payment, settled.operation)
+
+    async def _settle_in_turn(self, operation: Operation, verdict: Verdict) -> Outcome | None:
+        """On the version that is there now, before which no other one of this process comes."""
+        async with self._turns.of(operation.merchant_id, operation.payment_id):
+            found = await store.find(
+                self._database,
+                operation.merchant_id,
+                operation.payment_id,
+                key=operation.idempotency_key,
+                operation_id=operation.operation_id,
+            )
+            if (outcome := _settled_before(found)) is not None:
+                return outcome
+            if found.payment is None or found.operation is None:
+                raise LookupError(f"operation {operation.operation_id} is gone")
+            return await self._settle(found.payment, operation, verdict)
 
     async def _repeat(self, caller: Caller, wish: ChangePayment, found: store.Found) -> Outcome:
         """The answer of an earlier request with this key, waited for while it is outstanding."""
@@ -295,13 +409,43 @@ class Payments:
         refuse_card_data(command)
         return command
 
-    async def resume(self, operation: Operation) -> None:
-        """Finishes an operation that somebody began and did not finish; see `Settling`."""
-        await self._settling.resume(operation)
-
     async def lapse(self, payment: Payment) -> None:
-        """Ends what time has ended; see `Settling`."""
-        await self._settling.lapse(payment)
+        """Ends what time has ended: a deadline, a challenge or a hold. Whoever comes first wins."""
+        change = step.lapse(payment, _now_for(payment))
+        if await changes.lapse(self._database, payment, change):
+            self._on_change(payment.merchant_id)
+
+    async def reverse(self, operation: Operation, verdict: Verdict) -> None:
+        """Takes back a refund that had succeeded and failed after all."""
+        for round_ in range(BOOKING_ROUNDS_LIMIT):
+            payment = await store.get(self._database, operation.merchant_id, operation.payment_id)
+            # Read after the payment, so that a version that still holds has seen no reversal.
+            refund = await store.get_refund(
+                self._database, operation.merchant_id, operation.operation_id
+            )
+            if payment is None or refund is None:
+                raise LookupError(f"refund {operation.operation_id} is gone")
+            if refund.status is not RefundStatus.SUCCEEDED:
+                return
+            change = step.reverse(payment, refund, verdict, _now_for(payment))
+            if await changes.reverse(self._database, payment, change, refund, verdict):
+                self._on_change(payment.merchant_id)
+                return
+            await pause_after(round_)
+        raise TransactionAborted
+
+    async def look_up(self, payment: Payment, operation: Operation) -> Verdict | None:
+        """What became of an operation at the processor; None where it never heard of it. Raises
+        TimeoutError and what the processor raises."""
+        async with asyncio.timeout(self._processor_limit_seconds):
+            return await self._processor.look_up(payment, operation)
+
+    async def look_up_later(self, operation: Operation, at: datetime | None = None) -> None:
+        """At the time that the processor named, or after a pause that grows with the age."""
+        age_seconds = -_seconds_until(operation.created_at)
+        wanted = age_seconds if at is None else _seconds_until(at)
+        pause = min(max(wanted, LOOK_UP_PAUSE_SECONDS), LOOK_UP_PAUSE_LIMIT_SECONDS)
+        await changes.look_up_again_in(self._database, operation, pause)
 
     async def drain(self, limit_seconds: float) -> None:
         """Waits for the changes under way."""
@@ -312,6 +456,31 @@ class Payments:
         if self._running:
             log.warning("%d changes are left as they are, to be resumed", len(self._running))
         await self._running.cancel()
+
+
+_GIVEN_BACK: Final = (OperationKind.REFUND, OperationStatus.SUCCEEDED)
+"""What alone may still fail after it had succeeded."""
+
+
+def _settled_before(found: store.Found) -> Outcome | None:
+    """What was told, or is to be told, of an operation that is settled by now."""
+    if found.key is not None and found.key.answer is not None:
+        return Outcome(found.key.answer.payment, found.key.answer.operation)
+    if found.payment is None or found.operation is None:
+        return None
+    is_pending = found.operation.status is OperationStatus.PENDING
+    return None if is_pending else Outcome(found.payment, found.operation)
+
+
+def _now_for(payment: Payment) -> datetime:
+    """The time to the millisecond, as in ids; never before the payment's last change, for the
+    clocks of several servers differ."""
+    now = datetime.now(UTC)
+    return max(now.replace(microsecond=now.microsecond // 1000 * 1000), payment.updated_at)
+
+
+def _seconds_until(moment: datetime) -> float:
+    return (moment - datetime.now(UTC)).total_seconds()
 
 
 def _key(caller: Caller, command: CreatePayment | ChangePayment) -> Key | None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from payment_server import recovery
 from payment_server.domain.errors import PaymentServiceError
 from payment_server.domain.operation import Operation
 from payment_server.payments import Payments
@@ -103,14 +104,14 @@ async def look_up_due(database: Database, payments: Payments) -> None:
         due = await changes.claim_due(
             database, lease_seconds=payments.lease_seconds, limit=LOOK_UP_BATCH
         )
-        await asyncio.gather(*(_resumed(payments, each) for each in due))
+        await asyncio.gather(*(_resumed(database, payments, each) for each in due))
         if len(due) < LOOK_UP_BATCH:
             return
 
 
-async def _resumed(payments: Payments, operation: Operation) -> None:
+async def _resumed(database: Database, payments: Payments, operation: Operation) -> None:
     try:
-        await payments.resume(operation)
+        await recovery.resume(database, payments, operation)
     except Exception as error:
         reason = error.reason if isinstance(error, PaymentServiceError) else type(error).__name__
         log.warning("operation %s is to be looked up again: %s", operation.operation_id, reason)
