@@ -45,6 +45,15 @@ async def test_a_watcher_hears_at_once_what_another_process_has_changed(
     answers.cancel()
 
 
+async def test_a_watcher_hears_at_once_what_its_own_process_has_changed(
+    two: tuple[Servers, Servers],
+) -> None:
+    answers, _ = await opened(two[0])
+    payment = await two[0].created()
+    assert said(await heard(answers, 1)) == [(payment.payment_id, 1)]
+    answers.cancel()
+
+
 async def test_hints_come_again_after_a_restart_of_redis(
     two: tuple[Servers, Servers], valkey: Valkey
 ) -> None:

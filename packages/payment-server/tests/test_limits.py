@@ -9,6 +9,7 @@ import pytest
 from service_under_test import until
 from valkey import Valkey
 
+from payment_server import cache
 from payment_server import limits as module
 from payment_server.cache import Cache
 from payment_server.domain.errors import RateLimited
@@ -27,12 +28,12 @@ Process = Callable[[Rate], AbstractAsyncContextManager[Limits]]
 @asynccontextmanager
 async def process(rate: Rate, url: str | None) -> AsyncIterator[Limits]:
     """The limits of one process, as the service runs them."""
-    cache = Cache(url)
-    await cache.probe()
-    limits = Limits(rate, cache)
-    async with beside(("redis", cache.probe, 0.1), ("limits", limits.share, 0.0)):
+    redis = Cache(url)
+    await redis.probe()
+    limits = Limits(rate, redis)
+    async with beside(("redis", redis.probe, 0.1), ("limits", limits.share, 0.0)):
         yield limits
-    await cache.close()
+    await redis.close()
 
 
 @pytest.fixture(params=["alone", "shared"])
@@ -186,11 +187,25 @@ async def test_while_redis_is_away_nobody_waits_and_nothing_is_forgotten(valkey:
         valkey.thaw()
 
 
-@pytest.mark.usefixtures("hasty")
-async def test_calls_that_wait_when_redis_goes_are_judged_alone(valkey: Valkey) -> None:
+async def test_calls_that_wait_when_redis_goes_are_judged_alone(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "QUICK_LIMIT_SECONDS", 0.05)
     async with process(HOUR, valkey.url) as limits:
         valkey.freeze()
-        assert await count(limits, 20) == 5
+        async with asyncio.timeout(module.WAIT_LIMIT_SECONDS / 2):  # as soon as it is known
+            assert await count(limits, 20) == 5
+        valkey.thaw()
+
+
+async def test_no_call_waits_for_redis_beyond_its_limit(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WAIT_LIMIT_SECONDS", 0.1)
+    async with process(HOUR, valkey.url) as limits:
+        valkey.freeze()
+        async with asyncio.timeout(cache.QUICK_LIMIT_SECONDS / 2):
+            assert await count(limits, 20) == 5
         valkey.thaw()
 
 
@@ -216,4 +231,5 @@ async def test_callers_that_leave_do_not_take_what_others_wait_for(valkey: Valke
             each.cancel()
         await asyncio.sleep(0)
         valkey.thaw()
-        assert sum(await asyncio.gather(*staying)) == 5
+        async with asyncio.timeout(module.WAIT_LIMIT_SECONDS / 2):
+            assert sum(await asyncio.gather(*staying)) == 5
