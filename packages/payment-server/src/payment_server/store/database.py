@@ -47,10 +47,15 @@ _SESSION: Final = {
     "jit": "off",  # statements of microseconds; compiling one costs a thousand times as much
 }
 
-_PLANNING: Final = {  # everything goes by an index; a plan of when a table was small may not stay
+# Everything goes by an index, and the fewest rows win: plans stay when their tables have grown.
+_PLANNING: Final = {
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    "random_page_cost": "0",
+    "cpu_index_tuple_cost": "1",
+    "cpu_tuple_cost": "1",
     # No arguments make another plan better; planning for each costs several times what a read does.
     "plan_cache_mode": "force_generic_plan",
 }

@@ -55,7 +55,7 @@ SELECT identity, last.*, EXISTS (
     AND transaction_id = $2::text::xid8 AND {_SETTLED}) AS has_position
 FROM schema_identity LEFT JOIN LATERAL (
   SELECT {_POSITION} FROM events
-  WHERE merchant_id = $1 AND {_SETTLED}
+  WHERE merchant_id COLLATE "C" = $1 AND {_SETTLED}
   ORDER BY events.transaction_id DESC, payment_id DESC, version DESC LIMIT 1) AS last ON true
 """
 
@@ -104,7 +104,8 @@ class Stretch(msgspec.Struct, frozen=True):
 _STRETCH: Final = f"""
 WITH page AS MATERIALIZED (
   SELECT transaction_id, payment_id, version, customer_id, {_EVENT} FROM events
-  WHERE merchant_id = $1 AND (transaction_id, payment_id, version) > ($2::text::xid8, $3, $4)
+  WHERE merchant_id COLLATE "C" = $1
+    AND (transaction_id, payment_id, version) > ($2::text::xid8, $3, $4)
     AND {_SETTLED}
   ORDER BY transaction_id, payment_id, version LIMIT $5
 ), told AS (
@@ -158,7 +159,8 @@ SELECT watched.merchant_id, come.* FROM
     AS watched (merchant_id, transaction_id, payment_id, version),
   LATERAL (
     SELECT {_POSITION}, customer_id FROM events
-    WHERE merchant_id = watched.merchant_id AND (transaction_id, payment_id, version)
+    WHERE merchant_id COLLATE "C" = watched.merchant_id
+      AND (transaction_id, payment_id, version)
         > (watched.transaction_id::xid8, watched.payment_id, watched.version)
       AND {_SETTLED}
     ORDER BY events.transaction_id, payment_id, version LIMIT $5) AS come

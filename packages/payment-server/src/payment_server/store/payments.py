@@ -93,8 +93,10 @@ JOIN earlier ON merchant_id = new_merchant_id AND idempotency_key = key_idempote
 _FIRST_VERSION: Final = Statement(
     typed("asked", "merchant_id, payment_id"),
     """
-SELECT nr, snapshot FROM wish
-JOIN events ON merchant_id = asked_merchant_id AND payment_id = asked_payment_id AND version = 1
+SELECT nr, snapshot FROM wish, LATERAL (
+  SELECT snapshot FROM events
+  WHERE merchant_id = asked_merchant_id AND payment_id = asked_payment_id AND version = 1
+  LIMIT 1) AS first
 """,
 )
 
@@ -184,13 +186,13 @@ class Scanned(msgspec.Struct, frozen=True):
 
 # The filters stand outside of the scan, so that the work of one statement is bounded even where
 # nothing matches; its last row is always told, as the scan ends there.
-def _list(more: str = "") -> str:
+def _list(of: str) -> str:
     return f"""
 SELECT * FROM (
   SELECT {PAYMENT}, row_number() OVER (ORDER BY payment_id DESC) = $7 AS is_last,
     ($4::text IS NULL OR status = $4) AND ($5::jsonb IS NULL OR metadata @> $5) AS matches
   FROM payments
-  WHERE merchant_id = $1 AND payment_id < $2 AND payment_id >= $3 {more}
+  WHERE {of} AND payment_id < $2 AND payment_id >= $3
   ORDER BY payment_id DESC LIMIT $7
 ) AS scanned
 WHERE matches OR is_last
@@ -198,8 +200,8 @@ ORDER BY payment_id DESC LIMIT $6
 """
 
 
-_LIST_ALL: Final = _list()
-_LIST_OF_CUSTOMER: Final = _list("AND customer_id = $8")
+_LIST_ALL: Final = _list("merchant_id = $1")
+_LIST_OF_CUSTOMER: Final = _list('merchant_id COLLATE "C" = $1 AND customer_id = $8')
 
 
 async def list_page(
@@ -236,9 +238,11 @@ LEFT JOIN payments AS p
   ON p.merchant_id = asked_merchant_id AND p.payment_id = asked_payment_id
 LEFT JOIN idempotency AS k
   ON k.merchant_id = asked_merchant_id AND k.idempotency_key = asked_idempotency_key
-LEFT JOIN operations AS o
-  ON o.merchant_id = asked_merchant_id
-    AND o.operation_id = coalesce(k.operation_id, asked_operation_id)
+LEFT JOIN LATERAL (
+  SELECT * FROM operations
+  WHERE merchant_id = asked_merchant_id
+    AND operation_id = coalesce(k.operation_id, asked_operation_id)
+  LIMIT 1) AS o ON true
 """,
 )
 
@@ -280,7 +284,7 @@ async def get_refund(database: Database, merchant_id: str, refund_id: str) -> Re
 
 _LIST_REFUNDS: Final = f"""
 SELECT {REFUND} FROM refunds
-WHERE merchant_id = $1 AND payment_id = $2 AND refund_id < $3
+WHERE merchant_id COLLATE "C" = $1 AND payment_id = $2 AND refund_id < $3
 ORDER BY refund_id DESC LIMIT $4
 """
 

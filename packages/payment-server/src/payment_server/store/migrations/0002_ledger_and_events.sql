@@ -99,6 +99,12 @@ ALTER TABLE payments
   ADD CONSTRAINT circumstances_agree_with_status CHECK (circumstances_agree_with_status(
     status, decline, next_action, expires_at, lapses_at));
 
+-- Indexes that are not keys have the merchant in another collation than its column: whoever means
+-- them has to say so, and no look-up by key takes one while the tables are too small to tell.
+DROP INDEX payments_by_customer;
+CREATE INDEX payments_by_customer
+  ON payments (merchant_id COLLATE "C", customer_id, payment_id);
+
 -- What time alone will move; nearly all payments never have such a moment. This index and two more
 -- serve the loops that go over all merchants, and so they lead with the time.
 CREATE INDEX payments_lapsing ON payments (lapses_at) WHERE lapses_at IS NOT NULL;
@@ -156,7 +162,7 @@ CREATE TABLE refunds (
   CONSTRAINT decline_belongs_to_failed CHECK ((decline IS NOT NULL) = (status = 'failed'))
 );
 
-CREATE INDEX refunds_of_payment ON refunds (merchant_id, payment_id, refund_id);
+CREATE INDEX refunds_of_payment ON refunds (merchant_id COLLATE "C", payment_id, refund_id);
 
 CREATE FUNCTION money_goes_where_it_may(
   debit_account text, credit_account text
@@ -255,7 +261,8 @@ CREATE TABLE events (
 );
 
 -- The order of a watcher: what is below the oldest transaction that still runs will never change.
-CREATE INDEX events_in_order ON events (merchant_id, transaction_id, payment_id, version);
+CREATE INDEX events_in_order
+  ON events (merchant_id COLLATE "C", transaction_id, payment_id, version);
 
 -- Transaction numbers mean something within one cluster only. Where the rows were restored into
 -- another one, `payment-server migrate` draws a new identity, and cursors of the old one expire.
