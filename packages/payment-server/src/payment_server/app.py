@@ -4,6 +4,7 @@ The only place that knows everybody; it decides nothing about payments.
 """
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEALTH_LIMIT_SECONDS: Final = 1.0  # a database that needs longer to say 1 is as good as away
+
+COLLECT_AFTER: Final = (50_000, 20, 100)
+"""After so many objects that were made and not freed (some MiB) the collector looks at them, and at
+older ones after so many looks. As it comes, it takes a tenth of the calls' time, and at times stops
+all of them for 20 ms."""
 
 CLOSE_GRACE_SECONDS: Final = 0.5
 """For answers on their way out; streams that never end, such as health watches, are cut then."""
@@ -139,12 +145,20 @@ async def _serve(
             transport,
             address.http_port,
         )
+        _collect_seldom()
         if plan.on_ready is not None:
             plan.on_ready(address)
         is_up.set()
         await until_stopped(asked_to_stop, databases)
         log.info("stopping")
     log.info("stopped")
+
+
+def _collect_seldom() -> None:
+    """What has been imported stays, and calls leave no cycles behind but those of failures."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 async def until_stopped(asked_to_stop: asyncio.Event, databases: "Databases") -> None:
