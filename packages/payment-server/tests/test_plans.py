@@ -183,11 +183,9 @@ def parts(plan: Plan) -> Iterator[Plan]:
 
 
 def is_by_key(scan: Plan) -> bool:
+    index, condition = str(scan["Index Name"]), str(scan.get("Index Cond"))
     key_columns = 3 if scan["Relation Name"] == "events" else 2
-    return (
-        scan["Index Name"].endswith("_pkey")
-        and scan.get("Index Cond", "").count(" = ") == key_columns
-    )
+    return index.endswith("_pkey") and condition.count(" = ") == key_columns
 
 
 def nothing_for(statement: Statement, rows: int) -> tuple[str, str]:
