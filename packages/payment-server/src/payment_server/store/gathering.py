@@ -42,8 +42,9 @@ QUIET_TURNS: Final = 16
 call at a time, from a thread of its own: with 4 turns its batches are of two or three. A lone call
 loses some tens of microseconds."""
 
-GATHERING_SECONDS: Final = 0.005
-"""Longer than that nobody waits for others, however busy the loop is: what a commit takes."""
+GATHERING_SECONDS: Final = 0.01
+"""Longer than that nobody waits for others, however busy the loop is: what it takes grpcio to hand
+over some forty calls."""
 
 WAIT_LIMIT_SECONDS: Final = 15.0
 """Who has waited longer when a batch is formed is not sent; callers with deadlines leave before."""
