@@ -2,6 +2,7 @@
 and once for each key whatever befalls the batch."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from itertools import islice
@@ -18,6 +19,7 @@ from service_under_test import SCALE, Refusal, Servers, refusal, running
 from payment.v1 import payment_pb2 as pb
 from payment_server.api import gate
 from payment_server.api.transport import Transport
+from payment_server.domain.errors import InvalidRequest
 from payment_server.store.database import connect
 
 METHOD = "/payment.v1.PaymentService/BatchCreatePayments"
@@ -176,6 +178,20 @@ async def test_an_item_is_refused_as_its_own_call_is_and_its_neighbours_are_not(
     assert reason_of(results[1]) == alone.reason == reason
     assert results[1].error.SerializeToString() == alone.trailing["grpc-status-details-bin"]
     assert await listed(servers, customer) == created([results[0], results[2]])
+
+
+async def test_a_refusal_keeps_nothing_of_its_batch_alive(servers: Servers, customer: str) -> None:
+    """Not even until the collector comes, which is seldom."""
+    bad = pb.CreatePaymentRequest(customer_id=customer, amount="0")
+    await sent(servers, [bad])
+    gc.collect()
+    gc.disable()
+    try:
+        await sent(servers, [bad, *items(customer, 3)])
+        kept = [each for each in gc.get_objects() if isinstance(each, InvalidRequest)]
+    finally:
+        gc.enable()
+    assert kept == []
 
 
 # The batch as a whole.

@@ -47,6 +47,29 @@ async def test_a_frozen_server_is_given_up_within_the_limit(
         await database.close()
 
 
+async def test_who_is_cancelled_does_not_wait_for_a_frozen_server(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    connection = await connect(own_postgres.url(SERVICE_ROLE))
+    pid = await connection.fetchval("SELECT pg_backend_pid()")
+
+    async def looked() -> None:
+        async with connection.transaction():
+            os.kill(pid, signal.SIGSTOP)
+            await module.bounded(connection, connection.fetch("SELECT 1"))
+
+    try:
+        task = asyncio.ensure_future(looked())
+        await asyncio.sleep(0.1)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=2.0)
+        assert done
+        await asyncio.gather(task, return_exceptions=True)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        connection.terminate()
+
+
 async def test_a_write_whose_reply_is_lost_is_sent_again(
     own_postgres: EmbeddedPostgres,
 ) -> None:

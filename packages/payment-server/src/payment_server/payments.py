@@ -137,6 +137,8 @@ class Payments:
         for item in items:
             try:
                 drafts.append(self._drafted(*wish(item)))
+            except PaymentServiceError as error:  # its frames would keep the whole batch alive
+                drafts.append(error.with_traceback(None))
             except Exception as error:
                 drafts.append(error)
         sent = [each for each in drafts if not isinstance(each, Exception)]

@@ -364,7 +364,8 @@ async def bounded(
     """Runs a statement, or cuts the connection when the limit is over; raises TimeoutError then.
 
     Neither the driver's time-out nor a cancellation returns while the server is frozen. Cutting
-    the connection does, whatever the statement waits for: it is told at once that it is lost.
+    the connection does, whatever the statement waits for: it is told at once that it is lost. Who
+    is cancelled leaves such a connection behind as well.
     """
     is_late = False
 
@@ -376,6 +377,9 @@ async def bounded(
     limit = asyncio.get_running_loop().call_later(limit_seconds or CALL_LIMIT_SECONDS, cut)
     try:
         return await statement
+    except asyncio.CancelledError:
+        connection.terminate()
+        raise
     except Exception:
         if is_late:
             raise TimeoutError from None

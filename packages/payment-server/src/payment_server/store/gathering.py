@@ -189,7 +189,8 @@ class Gathered(Generic[Reply]):
             half = len(calls) // 2
             for part in (calls[:half], calls[half:]):
                 if waiting := [call for call in part if not call.outcome.done()]:
-                    await self._settle(waiting, partial(_rows_of, waiting))
+                    # Their rows as of now: whoever leaves meanwhile takes the row along.
+                    await self._settle(waiting, _rows_of(waiting).copy)
 
     def _form(self, batch: "list[_Call[Reply]]") -> list[Row]:
         batch += self._next()
