@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 HEALTH_LIMIT_SECONDS: Final = 1.0  # a database that needs longer to say 1 is as good as away
 
-COLLECT_AFTER: Final = (50_000, 20, 100)
+COLLECT_AFTER: Final = (50_000, 20, 5)
 """After so many objects that were made and not freed (some MiB) the collector looks at them, and at
 older ones after so many looks. As it comes, it takes a tenth of the calls' time, and at times stops
 all of them for 20 ms."""
