@@ -30,8 +30,9 @@ from watching_under_test import heard, opened, said
 
 from payment.v1 import payment_pb2 as pb
 from payment_server.api import gate, rpc
+from payment_server.api.leaving import CLOSE_GRACE_SECONDS
 from payment_server.api.transport import Transport
-from payment_server.app import CLOSE_GRACE_SECONDS, CannotStart
+from payment_server.app import CannotStart
 from payment_server.doctor import examine
 
 pytestmark = pytest.mark.usefixtures("transport")

@@ -20,9 +20,9 @@ from payment.v1 import payment_pb2_grpc
 from payment_server import watching as module
 from payment_server.api import rpc_server, rpc_streams
 from payment_server.api.gate import CALLS_LIMIT
+from payment_server.api.leaving import CLOSE_GRACE_SECONDS
 from payment_server.api.rpc import Call, Context, refuse
 from payment_server.api.transport import Transport
-from payment_server.app import CLOSE_GRACE_SECONDS
 from payment_server.domain.commands import WatchPayments
 from payment_server.domain.errors import DatabaseUnavailable, ShuttingDown
 from payment_server.store.database import Database

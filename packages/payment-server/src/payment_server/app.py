@@ -14,12 +14,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import msgspec
 
 from payment_server import workers
 from payment_server.api.gate import Gate
+from payment_server.api.leaving import CLOSE_GRACE_SECONDS, leave
 from payment_server.api.listening import CannotListen, listening_socket, port_of
 from payment_server.api.rpc import Service
 from payment_server.api.rpc_server import RpcServer
@@ -50,9 +51,6 @@ COLLECT_AFTER: Final = (50_000, 20, 5)
 older ones after so many looks. As it comes, it takes a tenth of the calls' time, and at times stops
 all of them for 20 ms."""
 
-CLOSE_GRACE_SECONDS: Final = 0.5
-"""For answers on their way out; streams that never end, such as health watches, are cut then."""
-
 
 class CannotStart(Exception):
     """The service will not run like this; the message says what to do."""
@@ -62,7 +60,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """How to run: `embedded` brings its own PostgreSQL, `ephemeral` one without a tomorrow.
 
     `grace_seconds` is how long calls under way may take when the service stops. `on_ready` is told
-    when all ports answer.
+    when all ports answer. Where it is not `stays_on_hangup`, SIGHUP, as of a terminal that is
+    closed, ends it and all its workers.
 
     A worker, one of several processes on the same ports, has the listener of HTTP from its
     supervisor, by its descriptor, and sees to the room of the PostgreSQL in `embedded_data_dir`,
@@ -74,6 +73,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral: bool = False
     migrate: bool
     grace_seconds: float
+    stays_on_hangup: bool = True
     on_ready: "Callable[[Address], None] | None" = None
     http_listener: int | None = None
     embedded_data_dir: Path | None = None
@@ -107,10 +107,16 @@ async def run(plan: Plan) -> None:
             makes_way.set()
             asked_to_stop.set()
 
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, make_way)
+        on_hangup(make_way)
         await _serve(plan, is_up, asked_to_stop, makes_way)
 
     await until_signalled(serve)
+
+
+def on_hangup(do: Callable[[], None]) -> None:
+    """Does it on SIGHUP, unless we were started by nohup, which has it ignored."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, do)
 
 
 async def until_signalled(serve: Serve) -> None:
@@ -161,11 +167,18 @@ def _collect_seldom() -> None:
     gc.set_threshold(*COLLECT_AFTER)
 
 
-async def until_stopped(asked_to_stop: asyncio.Event, databases: "Databases") -> None:
-    """Raises CannotStart where the database is gone before anybody asked."""
+async def until_stopped(
+    asked_to_stop: asyncio.Event, databases: "Databases", *tending: asyncio.Task[NoReturn]
+) -> None:
+    """Raises CannotStart where the database is gone before anybody asked, and what ends one of the
+    tasks that should never end."""
     stopping = asyncio.create_task(asked_to_stop.wait())
-    await asyncio.wait({stopping, databases.failed}, return_when=asyncio.FIRST_COMPLETED)
+    ends = {stopping, databases.failed, *tending}
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    for task in tending:
+        if task.done():
+            task.result()
     if databases.failed.done():
         raise CannotStart(f"the database is gone: {databases.failed.result()}")
 
@@ -279,7 +292,8 @@ async def serving(
             await rpc.set_serving(await is_up() and not gate.is_closed)
 
         candidate = workers.Candidate(database)
-        for begin in (watch_health, candidate.stand, cache.probe):  # before the first call
+        stand = partial(workers.attempt, "election", candidate.stand)  # which is a write
+        for begin in (watch_health, stand, cache.probe):  # before the first call
             await begin()
         try:
             async with workers.beside(
@@ -291,14 +305,11 @@ async def serving(
             ):
                 yield Address(grpc_port, http_port)
         finally:
-            if plan.is_worker and makes_way is not None and makes_way.is_set():
-                watching.close()
-                await _leave(http, rpc, gate, plan.grace_seconds)
-            gate.close()
             watching.close()
-            await rpc.set_serving(False)
+            to_others = plan.is_worker and makes_way is not None and makes_way.is_set()
+            left_seconds = await leave(http, rpc, gate, plan.grace_seconds, to_others=to_others)
             await candidate.resign()
-            await gate.emptied(plan.grace_seconds)
+            await gate.emptied(left_seconds)
             await payments.drain(plan.grace_seconds)
 
 
@@ -334,15 +345,6 @@ def _beside_redis(cache: Cache, limits: Limits | None, hints: Hints) -> Iterator
 async def _watch_room(database: Database, databases: Databases) -> None:
     if databases.embedded is not None:
         database.writable = databases.embedded.has_room()
-
-
-async def _leave(http: "HttpServer", rpc: RpcServer, gate: Gate, grace_seconds: float) -> None:
-    """Sends callers to those who go on serving the ports, before anybody is refused."""
-    await http.leave()
-    await rpc.leave(grace_seconds)
-    gate.close()
-    await gate.emptied(grace_seconds)
-    await rpc.stop(CLOSE_GRACE_SECONDS)
 
 
 def transport_of(plan: Plan) -> Transport:

@@ -141,12 +141,17 @@ async def prune_answers(database: Database) -> None:
             return
 
 
+async def attempt(name: str, once: Once) -> None:
+    """Does it once; a failure is logged, since there is a next time."""
+    try:
+        await once()
+    except PaymentServiceError as error:
+        log.warning("%s: %s", name, error.reason)
+    except Exception:
+        log.exception("%s failed", name)
+
+
 async def _forever(name: str, once: Once, pause_seconds: float) -> None:
     while True:
-        try:
-            await once()
-        except PaymentServiceError as error:
-            log.warning("%s: %s", name, error.reason)
-        except Exception:
-            log.exception("%s failed", name)
+        await attempt(name, once)
         await asyncio.sleep(pause_seconds)

@@ -72,6 +72,7 @@ class RpcServer:
         self._shares_port = shares_port
         self._tells_to_go = transport is Transport.GRPCIO
         self._port = 0
+        self._closing: asyncio.Task[None] | None = None  # held, or it could be collected
         options = (("grpc.so_reuseport", int(shares_port)), *_OPTIONS)
         self._server = server_of(transport, options)
         self._health = health.aio.HealthServicer()
@@ -110,7 +111,7 @@ class RpcServer:
             await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
 
     async def leave(self, grace_seconds: float) -> None:
-        """Leaves a shared port to the others; calls inside may finish for so long.
+        """Leaves a shared port to the others; calls inside may finish for so long, or until `stop`.
 
         grpcio tells its callers to go elsewhere before it closes their connections; what they send
         until they know may be cancelled, unseen by us. pygrpc-native tells them when it closes.
@@ -118,7 +119,8 @@ class RpcServer:
         turn_away(self._port)
         await asyncio.sleep(HANDSHAKE_SECONDS)
         if self._tells_to_go:
-            await self._server.stop(grace_seconds)
+            self._closing = asyncio.create_task(self._server.stop(grace_seconds))
+            await asyncio.wait({self._closing}, timeout=HANDSHAKE_SECONDS)  # and calls come in
 
     async def stop(self, grace_seconds: float) -> None:
         """Lets the calls inside finish for so long."""
