@@ -1,6 +1,7 @@
 """Ports that processes of ours share, and how one of them leaves."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,10 @@ from payment_server.api.listening import CannotListen, held_port, listening_sock
 from payment_server.api.turning_away import turn_away
 
 HOST = "127.0.0.1"
+
+
+def descriptors() -> list[Path]:
+    return [*Path("/proc/self/fd").iterdir()]
 
 
 def sharing(port: int) -> socket.socket:
@@ -62,3 +67,13 @@ def test_other_ports_of_the_process_stay_open() -> None:
     with sharing(0) as leaving, sharing(0) as staying:
         turn_away(port_of(leaving))
         socket.create_connection((HOST, port_of(staying)), timeout=5).close()
+
+
+def test_turning_away_leaves_no_descriptor_behind_and_says_if_it_found_no_listener(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with held_port(HOST, 0) as held:
+        before = len(descriptors())
+        turn_away(port_of(held))
+        assert len(descriptors()) == before
+    assert "no listener on port" in caplog.text

@@ -7,14 +7,17 @@ process's own descriptors, because no gRPC server lends its listener out. For Li
 """
 
 import ctypes
-import os
+import logging
 import socket
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from payment_server.api.listening import port_of
+
+log = logging.getLogger(__name__)
 
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 _SO_ATTACH_FILTER: Final = 26  # <asm-generic/socket.h>; the module `socket` does not have it
@@ -33,10 +36,24 @@ def turn_away(port: int) -> None:
     code = b"".join(struct.pack("HBBI", *each) for each in _WITHOUT_FIRST_PACKETS)
     held = ctypes.create_string_buffer(code, len(code))  # alive until the kernel has copied it
     program = struct.pack("@HP", len(_WITHOUT_FIRST_PACKETS), ctypes.addressof(held))
+    turned = 0
     for entry in _DESCRIPTORS.iterdir():
-        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as candidate:
+        with suppress(OSError), _lent(int(entry.name)) as candidate:
             if _listens_on(candidate, port):
                 candidate.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+                turned += 1
+    if not turned:
+        log.warning("no listener on port %d can turn connections away; some may be lost", port)
+
+
+@contextmanager
+def _lent(descriptor: int) -> Iterator[socket.socket]:
+    """A socket of somebody else's, who goes on to own it. Raises OSError where it is none."""
+    borrowed = socket.socket(fileno=descriptor)
+    try:
+        yield borrowed
+    finally:
+        borrowed.detach()
 
 
 def _listens_on(candidate: socket.socket, port: int) -> bool:
