@@ -102,6 +102,7 @@ def dev(
             ephemeral=ephemeral,
             migrate=True,
             grace_seconds=DEV_GRACE_SECONDS,
+            stays_on_hangup=False,
             on_ready=_writing(ready_file),
         ),
         workers or 1,

@@ -9,10 +9,10 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 from payment_server.api.listening import held_port, listening_socket, port_of
 from payment_server.app import (
@@ -21,11 +21,14 @@ from payment_server.app import (
     Databases,
     Plan,
     databases_of,
+    on_hangup,
     told_by_setting,
     transport_of,
     until_signalled,
     until_stopped,
 )
+from payment_server.store.database import Database
+from payment_server.store.offered import connections_offered
 from payment_server.supervised import Brief, written
 
 log = logging.getLogger(__name__)
@@ -35,8 +38,9 @@ READY_LIMIT_SECONDS: Final = 60.0  # a start takes one; a loaded machine has tak
 FIRST_PAUSE_SECONDS: Final = 0.1  # a single crash should be over before callers' retries are
 LONGEST_PAUSE_SECONDS: Final = 10.0  # a trouble that passes is noticed to have passed within this
 STEADY_SECONDS: Final = 60.0  # whoever ran for so long did not die of its start
-STOP_MARGIN_SECONDS: Final = 8.0
-"""What the end of a worker takes beside its grace, at most: loops, servers, statements."""
+STOP_MARGIN_SECONDS: Final = 18.0
+"""What the end of a worker takes at most beside two graces, one for those inside and one for what
+they have begun: some 5 s for servers, 2 for loops, and 10 for the statements of both its pools."""
 
 Launch: TypeAlias = Callable[[int], Coroutine[Any, Any, asyncio.subprocess.Process]]
 
@@ -57,15 +61,17 @@ async def _supervise(
     plan: Plan, workers: int, is_up: asyncio.Event, asked_to_stop: asyncio.Event
 ) -> None:
     asked_to_replace = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked_to_replace.set)
+    on_hangup((asked_to_replace if plan.stays_on_hangup else asked_to_stop).set)
     _refuse_too_many(plan, workers)
     transport = transport_of(plan)
     with ExitStack() as held:
         ports = [held.enter_context(each) for each in _ports(plan)]
         address = Address(*map(port_of, ports))
         async with databases_of(plan) as databases:
+            if not plan.embedded:
+                await _warn_of_too_many(plan, databases, workers)
             brief = _brief(plan, databases, address, ports[1])
-            async with _working(brief, workers, asked_to_replace):
+            async with _working(brief, workers, asked_to_replace) as tending:
                 log.info(
                     "serving gRPC on port %d (%s) and HTTP on %d by %d workers",
                     *(address.grpc_port, transport, address.http_port, workers),
@@ -73,7 +79,7 @@ async def _supervise(
                 if plan.on_ready is not None:
                     plan.on_ready(address)
                 is_up.set()
-                await until_stopped(asked_to_stop, databases)
+                await until_stopped(asked_to_stop, databases, *tending)
                 log.info("stopping")
     log.info("stopped")
 
@@ -86,6 +92,24 @@ def _refuse_too_many(plan: Plan, workers: int) -> None:
         raise CannotStart(
             f"{workers} workers need more connections than the embedded PostgreSQL has;"
             " set PAYMENT_DATABASE_CONNECTIONS to a smaller number"
+        )
+
+
+async def _warn_of_too_many(plan: Plan, databases: Databases, workers: int) -> None:
+    """Says so where the workers may ask for more connections than the server has for them."""
+    each = plan.settings.database_connections + 1
+    wanted = (workers + 1) * each  # one may make way
+    database = Database(databases.url, connections=1)
+    try:
+        offered = await connections_offered(database)
+    finally:
+        await database.close()
+    if wanted > offered:
+        log.warning(
+            "%d workers, and one more while they are replaced, open up to %d connections (%d each),"
+            " and PostgreSQL has %d for everybody: set --workers or PAYMENT_DATABASE_CONNECTIONS"
+            " to a smaller number, or PostgreSQL's max_connections to a larger one",
+            *(workers, wanted, each, offered),
         )
 
 
@@ -116,16 +140,17 @@ def _brief(plan: Plan, databases: Databases, address: Address, http: socket.sock
 @asynccontextmanager
 async def _working(
     brief: Brief, workers: int, asked_to_replace: asyncio.Event
-) -> AsyncIterator[None]:
-    """All workers at work, and those who have died or were asked to go replaced meanwhile."""
+) -> AsyncIterator[Sequence[asyncio.Task[NoReturn]]]:
+    """All workers at work, and those who have died or were asked to go replaced meanwhile, by tasks
+    that end only by a fault of ours."""
     crew = Crew(brief)
     seats = [Seat(number, crew.launch, crew.end) for number in range(1, workers + 1)]
-    tasks: list[asyncio.Task[None]] = []
+    tasks: list[asyncio.Task[NoReturn]] = []
     try:
         await _fill(seats)
         tasks = [asyncio.create_task(seat.keep()) for seat in seats]
         tasks.append(asyncio.create_task(_replace(seats, asked_to_replace)))
-        yield
+        yield tasks
     finally:
         for task in tasks:
             task.cancel()
@@ -142,7 +167,7 @@ async def _fill(seats: "list[Seat]") -> None:
         raise CannotStart(str(error)) from error
 
 
-async def _replace(seats: "list[Seat]", asked: asyncio.Event) -> None:
+async def _replace(seats: "list[Seat]", asked: asyncio.Event) -> NoReturn:
     while True:
         await asked.wait()
         asked.clear()
@@ -165,13 +190,18 @@ class Crew:
 
     async def launch(self, number: int) -> asyncio.subprocess.Process:
         """A worker that serves. Raises WorkerFailed."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "payment_server.cli", "worker"),
-            stdin=asyncio.subprocess.PIPE,  # whose end tells the worker that we are gone
-            stdout=asyncio.subprocess.PIPE,
-            pass_fds=(self._brief.http_listener,),
-            start_new_session=True,  # the terminal's Ctrl-C reaches us alone
-        )
+        self._alive = {each for each in self._alive if each.returncode is None}
+        try:
+            process = await asyncio.create_subprocess_exec(
+                # -P: nothing is imported from the folder that we were started in
+                *(sys.executable, "-P", "-m", "payment_server.cli", "worker"),
+                stdin=asyncio.subprocess.PIPE,  # whose end tells the worker that we are gone
+                stdout=asyncio.subprocess.PIPE,
+                pass_fds=(self._brief.http_listener,),
+                start_new_session=True,  # the terminal's Ctrl-C reaches us alone
+            )
+        except OSError as error:  # no process, descriptor or memory to be had
+            raise WorkerFailed(f"worker {number} cannot be started: {error}") from error
         self._alive.add(process)
         try:
             async with asyncio.timeout(READY_LIMIT_SECONDS):
@@ -179,27 +209,32 @@ class Crew:
                     return process
             ended = ended_words(await process.wait())
         except TimeoutError:
-            process.kill()
+            _send(process, signal.SIGKILL)
             ended = f"was not ready after {READY_LIMIT_SECONDS:.0f} s"
         self._alive.discard(process)
         raise WorkerFailed(f"worker {number} {ended} before it served")
 
     async def end(self, process: asyncio.subprocess.Process, number: signal.Signals) -> None:
         """Sends the signal, and SIGKILL to whoever has not ended in its time."""
-        if process.returncode is None:
-            process.send_signal(number)
+        _send(process, number)
         try:
             async with asyncio.timeout(2 * self._brief.grace_seconds + STOP_MARGIN_SECONDS):
                 await process.wait()
         except TimeoutError:
             log.error("process %d outlived its time and is killed", process.pid)
-            process.kill()
+            _send(process, signal.SIGKILL)
             await process.wait()
         self._alive.discard(process)
 
     async def stop(self) -> None:
         """Ends them all at once."""
         await asyncio.gather(*(self.end(each, signal.SIGTERM) for each in set(self._alive)))
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Signals the process, unless it has ended."""
+    with suppress(ProcessLookupError):
+        process.send_signal(number)
 
 
 async def _is_ready(process: asyncio.subprocess.Process, brief: bytes) -> bool:
@@ -219,42 +254,62 @@ class Seat:
         self._end = end
         self._process: asyncio.subprocess.Process | None = None
         self._changing = asyncio.Lock()
+        self._changed = asyncio.Event()
 
     async def fill(self) -> None:
         """Lets the first one begin. Raises WorkerFailed."""
-        self._process = await self._launch(self._number)
+        await self._begin()
 
     async def replace(self) -> None:
         """Lets another one begin, and the present one end then. Raises WorkerFailed."""
         async with self._changing:
-            before, self._process = self._process, await self._launch(self._number)
+            before = self._process
+            await self._begin()
         if before is not None:
             await self._end(before, signal.SIGHUP)
 
-    async def keep(self) -> None:
-        """Lets another one begin whenever the present one has died."""
+    async def keep(self) -> NoReturn:
+        """Lets another one begin whenever the present one has died, as often as it takes."""
         pause_seconds, now = FIRST_PAUSE_SECONDS, asyncio.get_running_loop().time
-        while (process := self._process) is not None:
+        while True:
             began = now()
-            status = await process.wait()
-            if process is not self._process:
-                continue
+            dead = await self._death()
             if now() - began > STEADY_SECONDS:
                 pause_seconds = FIRST_PAUSE_SECONDS
-            ended = ended_words(status)
-            log.error("worker %d %s; the next one in %.1f s", *(self._number, ended, pause_seconds))
-            await asyncio.sleep(pause_seconds)
-            pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
-            await self._follow(process)
+            told = f"worker {self._number} {ended_words(await dead.wait())}"
+            while self._process is dead:
+                log.error("%s; the next one in %.1f s", told, pause_seconds)
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+                try:
+                    await self._follow(dead)
+                except WorkerFailed as error:
+                    told = str(error)
+
+    async def _death(self) -> asyncio.subprocess.Process:
+        """Whoever is here when it ends; of one who was replaced the successor is waited for."""
+        while True:
+            self._changed.clear()
+            process = self._process
+            if process is None:
+                raise RuntimeError("a seat that was never filled")
+            waits = {asyncio.create_task(each) for each in (process.wait(), self._changed.wait())}
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in waits:
+                    each.cancel()
+            if process is self._process:
+                return process
 
     async def _follow(self, dead: asyncio.subprocess.Process) -> None:
         async with self._changing:
-            if self._process is not dead:
-                return
-            try:
-                self._process = await self._launch(self._number)
-            except WorkerFailed as error:
-                log.error("%s", error)
+            if self._process is dead:
+                await self._begin()
+
+    async def _begin(self) -> None:
+        self._process = await self._launch(self._number)
+        self._changed.set()
 
 
 End: TypeAlias = Callable[[asyncio.subprocess.Process, signal.Signals], Coroutine[Any, Any, None]]
