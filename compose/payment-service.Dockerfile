@@ -43,4 +43,4 @@ USER payment
 EXPOSE 50051 8000
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --start-interval=1s \
     CMD ["payment-server", "healthcheck"]
-CMD ["payment-server", "serve"]
+CMD ["payment-server", "serve", "--workers=1"]
