@@ -82,11 +82,8 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-SERVE = {
-    "PAYMENT_PROCESSOR": "sandbox",
-    "PAYMENT_GRPC_PORT": "0",
-    "PAYMENT_HTTP_PORT": "0",
-}
+ANY_PORTS = {"PAYMENT_GRPC_PORT": "0", "PAYMENT_HTTP_PORT": "0"}
+SERVE = {"PAYMENT_PROCESSOR": "sandbox", **ANY_PORTS}
 
 
 def all_gone(processes: list[psutil.Process], limit_seconds: float) -> bool:
@@ -181,7 +178,7 @@ def test_a_port_that_is_taken_is_named_with_its_setting(side: str) -> None:
     ],
 )
 def test_serve_refuses_to_start_with_one_clear_line(environment: dict[str, str], said: str) -> None:
-    done = run("serve", **environment)
+    done = run("serve", **{**ANY_PORTS, **environment})
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
