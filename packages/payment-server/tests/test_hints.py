@@ -13,6 +13,7 @@ from payment_server.cache import Cache
 from payment_server.hints import Hints
 from payment_server.store.database import Database
 from payment_server.watching import Watching
+from payment_server.workers import beside
 
 ABSENT = "redis://127.0.0.1:1/0"
 
@@ -64,9 +65,12 @@ async def test_hints_come_again_after_a_restart_of_redis(
     await first.created()
     await valkey.start()
     await listens(valkey)
-    await asyncio.sleep(1.2)  # a probe at the first one
-    await first.created()
-    assert len(await heard(answers, 2)) == 2
+
+    async def create() -> None:
+        await first.created()  # until one comes after the probe of the first service
+
+    async with beside(("creates", create, 0.1)):
+        assert len(await heard(answers, 2)) == 2
     answers.cancel()
 
 

@@ -1,7 +1,7 @@
 """The optional Redis: connected when it is there, and never needed for a right answer.
 
-All that is said to Redis is said here. Whoever asks while it is away is told so at once; one probe
-finds out when it is back.
+All that is said to Redis is said here, and nobody waits for an answer beyond a limit. `is_up` tells
+at once whether it is worth asking; one probe finds out when it is again.
 """
 
 import asyncio
@@ -29,7 +29,18 @@ PROBE_PAUSE_SECONDS: Final = 1.0  # so long after its return, at most, Redis is 
 QUIET_SECONDS: Final = 5.0  # a subscription that is silent for so long is asked whether it lives
 
 CHANNEL: Final = "payment-server:changes"
+RATE_KEYS: Final = "{payment-server:rate}"
+"""One hash tag: a cluster keeps all buckets together, as one script needs them."""
 HEAVIEST_CALL: Final = 1_000  # the payments of a batch
+HEAVY_CALLS: Final = 64
+"""As many processes may let in such a call each, before any of them knows of the others'."""
+
+_PROBE: Final = """
+redis.call('SET', KEYS[1], '', 'PX', 1)
+redis.call('PUBLISH', ARGV[1], '')
+"""
+"""All that it is needed for: one that is out of memory, or a mere copy, or forbids scripts answers
+a PING all the same. Listeners are told nothing."""
 
 _TAKE: Final = """
 local time = redis.call('TIME')
@@ -38,8 +49,8 @@ local interval, tolerance, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonum
 local taken = {}
 for number, key in ipairs(KEYS) do
   local spent, wanted = tonumber(ARGV[2 + 2 * number]), tonumber(ARGV[3 + 2 * number])
-  local paid_at = math.max(now, tonumber(redis.call('GET', key) or now))
-  paid_at = math.min(paid_at + spent * interval, now + longest)
+  local stored = tonumber(redis.pcall('GET', key)) or now
+  local paid_at = math.min(math.max(now, stored), now + longest) + spent * interval
   local room = math.floor((tolerance + 1 - (paid_at - now)) / interval) + 1
   local granted = math.max(0, math.min(room, wanted))
   paid_at = paid_at + granted * interval
@@ -52,13 +63,13 @@ return taken
 """
 """Rate limits as `domain.rate` has them, by Redis' own clock, in microseconds: a Lua number has
 hardly finer ones since 1970, so one is given away. A clock that was set back refuses nobody for
-longer than the heaviest call would."""
+longer than HEAVY_CALLS would. What is found there and is no number was not left there by this."""
 
 Answer = TypeVar("Answer")
 
 
 class CacheState(StrEnum):
-    """Whether there is a Redis: OFF where none was asked for, DOWN where it does not answer."""
+    """Whether there is a Redis: OFF where none was asked for, DOWN where it is of no use."""
 
     OFF = "off"
     UP = "up"
@@ -66,7 +77,7 @@ class CacheState(StrEnum):
 
 
 class RedisAway(Exception):
-    """Redis does not answer, or not in time."""
+    """Redis does not answer, or not in time, or refuses."""
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -93,36 +104,37 @@ class Cache:
 
     @property
     def is_up(self) -> bool:
-        """Whether Redis answered when it was last asked; False until `probe` has asked."""
+        """Whether Redis has failed nobody since `probe` found it of use; False before that."""
         return self._is_up is True
 
     async def state(self) -> CacheState:
-        """Asks Redis, within CALL_LIMIT_SECONDS."""
+        """Asks Redis, within CALL_LIMIT_SECONDS: one may be UP and too slow for calls."""
         if self._redis is None:
             return CacheState.OFF
         try:
-            await self._asked(lambda redis: redis.ping(), CALL_LIMIT_SECONDS)
+            await self._asked(_probed, CALL_LIMIT_SECONDS)
         except RedisAway:
             return CacheState.DOWN
         return CacheState.UP
 
     async def probe(self) -> None:
-        """Looks whether Redis answers, and as quickly as calls need it; to be called again and
-        again."""
+        """Looks whether Redis does what it is needed for, and as quickly as calls need it; to be
+        called again and again."""
         if self._redis is None:
             return
         try:
             if not self.is_up:
-                await self._connected()
-            await self._asked(lambda redis: redis.ping(), QUICK_LIMIT_SECONDS)
+                # It takes longer than calls wait, and does not prove that calls need not.
+                await self._asked(lambda redis: redis.ping(), CALL_LIMIT_SECONDS)
+            await self._asked(_probed, QUICK_LIMIT_SECONDS)
         except RedisAway:
-            pass  # noted, and told to all who ask
+            return  # noted, and told to all who ask
+        self._note(is_up=True)
 
     async def take(self, rate: Rate, asks: Sequence[Ask]) -> list[Taken]:
         """Charges the buckets that all processes share, in one round trip. Raises RedisAway."""
-        # One hash tag: a cluster keeps all buckets together, as one script needs them.
-        keys = [f"{{payment-server:rate}}:{each.merchant_id}" for each in asks]
-        longest_ns = rate.tolerance_ns + (HEAVIEST_CALL + 1) * rate.interval_ns
+        keys = [f"{RATE_KEYS}:{each.merchant_id}" for each in asks]
+        longest_ns = rate.tolerance_ns + HEAVY_CALLS * HEAVIEST_CALL * rate.interval_ns
         limits = [each / 1000 for each in (rate.interval_ns, rate.tolerance_ns, longest_ns)]
         numbers = [number for each in asks for number in (each.spent, each.wanted)]
         # With its text each time: there is nothing to load, and nothing to lose in a restart.
@@ -161,7 +173,7 @@ class Cache:
                     async with asyncio.timeout(CALL_LIMIT_SECONDS):
                         await pubsub.ping()
                 is_asked = message is None
-                if message is not None and message["type"] == "message":
+                if message is not None and message["type"] == "message" and message["data"]:
                     yield message["data"].decode()
         except (RedisError, OSError, TimeoutError) as error:
             raise RedisAway from error
@@ -174,38 +186,33 @@ class Cache:
             await self._redis.aclose()
 
     async def _asked(
-        self,
-        command: "Callable[[Redis], Awaitable[Any]]",
-        limit_seconds: float,
-        *,
-        is_proof: bool = True,
+        self, command: "Callable[[Redis], Awaitable[Any]]", limit_seconds: float
     ) -> Any:
-        """The answer; and a note of whether there was one, unless that proves nothing yet."""
+        """The answer; or RedisAway, and a note of it. That one command is answered does not prove
+        that others are: only the probe notes a return."""
         if self._redis is None:
             raise RedisAway
-        from redis.exceptions import RedisError
+        from redis.exceptions import RedisError, ResponseError
 
         try:
             async with asyncio.timeout(limit_seconds):
-                answer = await command(self._redis)
+                return await command(self._redis)
         except (RedisError, OSError, TimeoutError) as error:
-            self._note(is_up=False, why=type(error).__name__)
+            verb = "refuses" if isinstance(error, ResponseError) else "does not answer"
+            self._note(is_up=False, why=f"{verb}: {type(error).__name__}")
             raise RedisAway from error
-        if is_proof:
-            self._note(is_up=True)
-        return answer
-
-    async def _connected(self) -> None:
-        """A connection takes longer than calls wait, and does not prove that calls need not."""
-        await self._asked(lambda redis: redis.ping(), CALL_LIMIT_SECONDS, is_proof=False)
 
     def _note(self, *, is_up: bool, why: str = "") -> None:
         """Logs a change, once."""
         if is_up and self._is_up is False:
             log.info("Redis answers again")
         if not is_up and self._is_up is not False:
-            log.warning("Redis does not answer: %s", why)
+            log.warning("Redis %s", why)
         self._is_up = is_up
+
+
+def _probed(redis: "Redis") -> Awaitable[Any]:
+    return redis.eval(_PROBE, 1, f"{RATE_KEYS}:", CHANNEL)
 
 
 def _client(url: str) -> "Redis":

@@ -64,7 +64,7 @@ class Hints:
                     if not self._watching.is_watched:
                         return
         except RedisAway:
-            pass  # the cache has noted it; looks go on without hints
+            pass  # looks go on without hints
 
     def _hear(self, merchants: list[str]) -> None:
         for merchant_id in merchants:
