@@ -1,5 +1,6 @@
 """Rate limits on the wire: what counts as a call of a merchant, on both gRPC servers and on /v1."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -91,6 +92,29 @@ async def test_a_batch_counts_for_what_is_in_it(five: Servers) -> None:
     assert failed.reason == "RATE_LIMITED"
     wait = failed.details["RetryInfo"].retry_delay.ToMilliseconds()  # type: ignore[attr-defined]
     assert wait == 16_000  # 20 were let in, and 4 may be owed
+
+
+async def test_of_batches_that_come_together_one_is_let_in(five: Servers) -> None:
+    items = [{"amount": "1.00", "customer_id": "c"}] * 20
+    over_http = [
+        five.http.post(
+            "/v1/payments/batch", json={"requests": items}, headers={"X-Merchant-Id": "shop"}
+        )
+        for _ in range(4)
+    ]
+    replies = await asyncio.gather(*over_http)
+    [recorded] = [each for each in replies if each.is_success]
+    assert all(each["success"] for each in recorded.json()["results"])
+    assert {each.headers.get("Retry-After") for each in replies} == {None, "19"}
+    batch = pb.BatchCreatePaymentsRequest(
+        requests=[pb.CreatePaymentRequest(amount="1.00", customer_id="c")] * 20
+    )
+    over_rpc = [
+        refusal(five.stub.BatchCreatePayments(batch, metadata=(("x-merchant-id", "other"),)))
+        for _ in range(4)
+    ]
+    told = await asyncio.gather(*over_rpc, return_exceptions=True)
+    assert [getattr(each, "reason", None) for each in told].count("RATE_LIMITED") == 3
 
 
 async def test_a_watch_counts_at_its_start(five: Servers) -> None:

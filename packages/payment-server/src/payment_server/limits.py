@@ -48,13 +48,21 @@ class Limits:
             raise RateLimited(per_second=self._rate.per_second, wait_ns=wait_ns)
 
     def charge(self, merchant_id: str, calls: int) -> None:
-        """Counts so many calls more for one that was let in: those that come next wait for it."""
-        bucket = self._bucket_of(merchant_id)
+        """Counts so many calls more for one that was let in: those that come next wait for it.
+
+        Raises RateLimited where such a one was charged since it was let in, or of many that come
+        together each would count as a single call.
+        """
+        bucket, now_ns = self._bucket_of(merchant_id), time.monotonic_ns()
+        wait_ns = self._rate.wait_ns(self._paid_at_ns(bucket, now_ns), now_ns)
+        # The last call of a burst owes one interval itself; one more for what clocks round.
+        if wait_ns > 2 * self._rate.interval_ns:
+            raise RateLimited(per_second=self._rate.per_second, wait_ns=wait_ns)
         if self._cache.is_up:
             bucket.held -= calls
             self._ask(bucket)
         else:
-            bucket.paid_at_ns = self._rate.charged(bucket.paid_at_ns, time.monotonic_ns(), calls)
+            bucket.paid_at_ns = self._rate.charged(bucket.paid_at_ns, now_ns, calls)
 
     async def share(self) -> None:
         """Asks Redis for what is wanted, all at once; waits first until something is. To be called
@@ -63,9 +71,7 @@ class Limits:
         buckets = [self._asked.popleft() for _ in range(min(ASKS_LIMIT, len(self._asked)))]
         if not self._asked:
             self._is_asked.clear()
-        asks = [each.ask(self._lead) for each in buckets]
-        for each in buckets:
-            each.is_asked = False
+        asks = [self._ask_of(each) for each in buckets]
         try:
             taken = await self._cache.take(self._rate, asks)
         except RedisAway:
@@ -83,7 +89,8 @@ class Limits:
                 self._ask(bucket)
             return 0
         # Others may have taken more since Redis said this, but nobody gives back.
-        if wait_ns := self._rate.wait_ns(bucket.paid_at_ns, time.monotonic_ns()):
+        now_ns = time.monotonic_ns()
+        if wait_ns := self._rate.wait_ns(self._paid_at_ns(bucket, now_ns), now_ns):
             return wait_ns
         self._ask(bucket)
         found = await bucket.answer()
@@ -91,7 +98,9 @@ class Limits:
 
     def _alone(self, bucket: "_Bucket") -> int:
         now_ns = time.monotonic_ns()
-        wait_ns = self._rate.wait_ns(bucket.paid_at_ns, now_ns)
+        if not self._cache.is_up:
+            self._settle(bucket, now_ns)
+        wait_ns = self._rate.wait_ns(self._paid_at_ns(bucket, now_ns), now_ns)
         if not wait_ns:
             bucket.paid_at_ns = self._rate.charged(bucket.paid_at_ns, now_ns)
         return wait_ns
@@ -102,10 +111,29 @@ class Limits:
             self._asked.append(bucket)
             self._is_asked.set()
 
+    def _ask_of(self, bucket: "_Bucket") -> Ask:
+        """What Redis is told and asked for. It is told once: where no answer comes, this process
+        remembers what was spent, and Redis may have been told of it or not."""
+        bucket.is_asked = False
+        ask = bucket.ask(self._lead)
+        self._settle(bucket, time.monotonic_ns())
+        return ask
+
+    def _settle(self, bucket: "_Bucket", now_ns: int) -> None:
+        """From now on what was spent is owed here, and nobody is told of it any more."""
+        bucket.paid_at_ns = self._paid_at_ns(bucket, now_ns)
+        bucket.held = max(0, bucket.held)
+
+    def _paid_at_ns(self, bucket: "_Bucket", now_ns: int) -> int:
+        """When all is paid off, with what Redis was not told yet."""
+        if bucket.held >= 0:
+            return bucket.paid_at_ns
+        return self._rate.charged(bucket.paid_at_ns, now_ns, -bucket.held)
+
     def _hear(self, bucket: "_Bucket", ask: Ask, taken: Taken) -> None:
         now_ns = time.monotonic_ns()
         bucket.paid_at_ns = now_ns + taken.owed_ns
-        bucket.held += ask.spent + taken.granted
+        bucket.held += taken.granted
         bucket.let_in()
         if not bucket.waiting:
             return
@@ -134,7 +162,8 @@ class _Bucket:
         self.paid_at_ns = 0
         """By the monotonic clock; as Redis said it last, where Redis is asked."""
         self.held = 0
-        """Calls that are paid for in Redis and were not made yet; below 0, the other way round."""
+        """Calls that are paid for in Redis and were not made yet; below 0, calls that were made and
+        that Redis was not told of yet."""
         self.waiting: list[asyncio.Future[int | None]] = []
         self.is_asked = False
 

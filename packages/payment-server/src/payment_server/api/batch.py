@@ -38,7 +38,7 @@ async def create_each(
     """What became of each item, in their order, as `tell` says it. `wish` says what an item asks
     for; what it raises is the item's failure, as is what `Payments.create` would raise.
 
-    Raises Overloaded, before anything is done.
+    Raises Overloaded or RateLimited, before anything is done.
     """
 
     async def created(part: Sequence[Item]) -> list[Told]:

@@ -49,7 +49,7 @@ class Gate:
     @contextmanager
     def with_items(self, merchant_id: str, count: int) -> Iterator[None]:
         """A context around what a call does with so many items, each of which counts as a call of
-        the merchant; raises Overloaded instead."""
+        the merchant; raises Overloaded or RateLimited instead."""
         if self._items + count > ITEMS_LIMIT:
             raise Overloaded(f"{self._items} items of batches are under way")
         if self.limits is not None:
