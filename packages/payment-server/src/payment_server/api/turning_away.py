@@ -31,8 +31,9 @@ _WITHOUT_FIRST_PACKETS: Final = (  # classic BPF over a TCP header: code, jump i
 )
 
 
-def turn_away(port: int) -> None:
-    """From now on this process is given no new connection to the port."""
+def turn_away(port: int) -> bool:
+    """From now on this process is given no new connection to the port; false, with a warning in the
+    log, where the kernel does not let us: some let root alone."""
     code = b"".join(struct.pack("HBBI", *each) for each in _WITHOUT_FIRST_PACKETS)
     held = ctypes.create_string_buffer(code, len(code))  # alive until the kernel has copied it
     program = struct.pack("@HP", len(_WITHOUT_FIRST_PACKETS), ctypes.addressof(held))
@@ -44,6 +45,7 @@ def turn_away(port: int) -> None:
                 turned += 1
     if not turned:
         log.warning("no listener on port %d can turn connections away; some may be lost", port)
+    return bool(turned)
 
 
 @contextmanager
