@@ -234,9 +234,10 @@ class TestGivingUp:
         foreign.stream = lambda _request, context: fail(
             context, Code.UNAVAILABLE, "DATABASE_UNAVAILABLE"
         )
-        with pytest.raises(Unavailable) as caught:
+        # Or silence, when the last attempt has no time left to hear of it.
+        with pytest.raises((Unavailable, DeadlineExceeded)) as caught:
             await connect(foreign.target).watch(patience_seconds=0.5).next()
-        assert caught.value.reason == "DATABASE_UNAVAILABLE"
+        assert caught.value.reason in {"DATABASE_UNAVAILABLE", "DEADLINE_EXCEEDED"}
         assert len(foreign.methods) > 1
 
     @pytest.mark.parametrize(
