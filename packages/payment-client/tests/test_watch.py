@@ -142,6 +142,21 @@ class TestPauses:
         assert min(drawn) < 0.01
         assert 0.45 < sum(drawn) / len(drawn) < 0.55
 
+    def test_whoever_gives_up_in_silence_tells_what_broke_the_stream_before(self) -> None:
+        watch = begun(patience_seconds=1.0)
+        assert watch.pause_after(BROKEN, 0) is not None
+        silent = silence(watch.next_call(1))
+        assert watch.pause_after(silent, 1) is None
+        assert watch.told(silent) is BROKEN
+        assert watch.told(RESET) is RESET
+
+    def test_silence_after_an_answer_is_told_as_it_is(self) -> None:
+        watch = begun()
+        watch.pause_after(BROKEN, 0)
+        silent = silence(watch.next_call(1))
+        watch.hand_over(GREETING, 1)
+        assert watch.told(silent) is silent
+
     def test_they_are_short_again_when_a_stream_was_sound(self) -> None:
         watch = begun()
         list(pauses(watch, 4))

@@ -77,6 +77,8 @@ class Watch:
         self._gives_up_at = math.inf
         """Infinite while the stream is sound."""
         self._had_fault = False
+        self._broken_by: PaymentError | None = None
+        """What ended the stream before, if nothing was heard since."""
         self.cursor = call.request.cursor
         """That of the last answer that was handed over."""
         self.has_begun = False
@@ -104,6 +106,7 @@ class Watch:
             self._had_fault = False
         if not self._had_fault:
             self._gives_up_at = math.inf
+        self._broken_by = None
         self._silent_at = now + SILENCE_LIMIT_SECONDS
         self.has_begun = True
         self.cursor = answer.cursor
@@ -119,7 +122,16 @@ class Watch:
         if failure.retry_after is not None:
             pause += failure.retry_after.total_seconds()
         may_pass = failure.retryable or is_fault
-        return pause if may_pass and now + pause < self._gives_up_at else None
+        if may_pass and now + pause < self._gives_up_at:
+            self._broken_by = failure
+            return pause
+        return None
+
+    def told(self, failure: PaymentError) -> PaymentError:
+        """What its caller hears in the end: where the last stream was only silent, for as long as
+        patience left it, what had broken the one before."""
+        is_silence = failure.reason == "DEADLINE_EXCEEDED"
+        return self._broken_by if is_silence and self._broken_by is not None else failure
 
     def _wait_from(self, now: float) -> None:
         self._gives_up_at = min(self._gives_up_at, now + self._patience_seconds)

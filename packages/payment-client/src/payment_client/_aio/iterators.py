@@ -111,6 +111,8 @@ class AsyncPaymentWatcher:
             pause_seconds = self._watch.pause_after(failure, self._waited.now())
             if pause_seconds is None:
                 self._close()
+                if (told := self._watch.told(failure)) is not failure:
+                    raise told from failure
                 raise
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_seconds):

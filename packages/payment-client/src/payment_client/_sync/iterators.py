@@ -119,6 +119,8 @@ class PaymentWatcher:
             pause_seconds = self._watch.pause_after(failure, self._waited.now())
             if pause_seconds is None:
                 self.close()
+                if (told := self._watch.told(failure)) is not failure:
+                    raise told from failure
                 raise
         except BaseException:
             # Such as KeyboardInterrupt in the middle of a read, after which grpcio's stream is of
