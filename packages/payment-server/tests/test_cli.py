@@ -1,94 +1,30 @@
 """The program as people start it: real processes, real signals, real exit codes."""
 
 import asyncio
-import json
-import os
-import shutil
 import signal
 import socket
-import subprocess
-import sysconfig
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
 import grpc
-import psutil
 import pytest
-from service_under_test import TRANSPORT, until
+from program_under_test import (
+    ANY_PORTS,
+    CLEAN,
+    COMMAND,
+    SERVE,
+    all_gone,
+    dev,
+    run,
+)
+from service_under_test import until
 
 from payment.v1 import payment_pb2 as pb
 from payment.v1 import payment_pb2_grpc
 
 if TYPE_CHECKING:
     from payment.v1.payment_pb2_grpc import PaymentServiceAsyncStub
-
-COMMAND = shutil.which("payment-server", path=sysconfig.get_path("scripts")) or ""
-START_LIMIT_SECONDS = 60
-CLEAN = {
-    name: value
-    for name, value in os.environ.items()
-    if not name.startswith("PAYMENT_") and name not in ("DATABASE_URL", "REDIS_URL")
-} | {"PAYMENT_GRPC_TRANSPORT": TRANSPORT}
-
-
-@dataclass(frozen=True)
-class Running:
-    process: subprocess.Popen[bytes]
-    grpc_port: int
-    http_port: int
-
-    def descendants(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-
-@contextmanager
-def dev(folder: Path, **environment: str) -> Iterator[Running]:
-    """`payment-server dev` on a data directory in the folder."""
-    ready = folder / "ready.json"
-    ready.unlink(missing_ok=True)
-    arguments = ["--grpc-port=0", "--http-port=0", f"--ready-file={ready}"]
-    with (folder / "log").open("ab") as output:
-        process = subprocess.Popen(
-            [COMMAND, "dev", f"--data-dir={folder / 'data'}", *arguments],
-            env={**CLEAN, **environment},
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        deadline = time.monotonic() + START_LIMIT_SECONDS
-        while not ready.exists():
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.02)
-        ports = json.loads(ready.read_text())
-        yield Running(process, ports["grpc_port"], ports["http_port"])
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *arguments],
-        env={**CLEAN, **environment},
-        capture_output=True,
-        text=True,
-        timeout=START_LIMIT_SECONDS,
-    )
-
-
-ANY_PORTS = {"PAYMENT_GRPC_PORT": "0", "PAYMENT_HTTP_PORT": "0"}
-SERVE = {"PAYMENT_PROCESSOR": "sandbox", **ANY_PORTS}
-
-
-def all_gone(processes: list[psutil.Process], limit_seconds: float) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=limit_seconds)
-    return not alive
 
 
 async def has_status(stub: "PaymentServiceAsyncStub", payment_id: str, status: str) -> bool:

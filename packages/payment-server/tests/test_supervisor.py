@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from program_under_test import CLEAN
 from service_under_test import settings, until
-from test_cli import CLEAN
 
 from payment_server import supervisor
 from payment_server.app import Databases, Plan, on_hangup, until_stopped

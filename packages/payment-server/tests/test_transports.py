@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import pytest
 from gated_processor import Gated, never
+from program_under_test import dev
 from service_under_test import (
     Servers,
     Start,
@@ -25,7 +26,6 @@ from service_under_test import (
     settings,
     until,
 )
-from test_cli import dev
 from watching_under_test import heard, opened, said
 
 from payment.v1 import payment_pb2 as pb

@@ -2,11 +2,8 @@
 followed, a rolling restart refuses nobody for good, and no worker outlives its supervisor."""
 
 import asyncio
-import json
 import signal
 import socket
-import subprocess
-import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -17,8 +14,8 @@ from pathlib import Path
 import grpc
 import httpx
 import psutil
+from program_under_test import SERVE, Running, all_gone, run, running_program
 from service_under_test import NO_TLS, until
-from test_cli import CLEAN, COMMAND, SERVE, START_LIMIT_SECONDS, all_gone, run
 
 from payment.v1 import payment_pb2 as pb
 from payment.v1 import payment_pb2_grpc
@@ -35,13 +32,8 @@ PACE_SECONDS = 0.03  # of each caller: some hundred calls a second are load enou
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 200))
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(Running):
     """Workers, and the supervisor that people see."""
-
-    process: subprocess.Popen[bytes]
-    grpc_port: int
-    http_port: int
 
     def workers(self) -> dict[int, psutil.Process]:
         """Those that are alive, by their process id."""
@@ -74,26 +66,9 @@ class Service:
 
 @contextmanager
 def workers(folder: Path, command: str, *arguments: str, **environment: str) -> Iterator[Service]:
-    ready = folder / "ready.json"
-    options = [f"--workers={WORKERS}", "--grpc-port=0", "--http-port=0", f"--ready-file={ready}"]
-    with (folder / "log").open("ab") as output:
-        process = subprocess.Popen(
-            [COMMAND, command, *options, *arguments],
-            env={**CLEAN, **environment},
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        deadline = time.monotonic() + START_LIMIT_SECONDS
-        while not ready.exists():
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.02)
-        ports = json.loads(ready.read_text())
-        yield Service(process, ports["grpc_port"], ports["http_port"])
-    finally:
-        process.terminate()
-        process.wait(30)
+    options = (f"--workers={WORKERS}", *arguments)
+    with running_program(folder, command, *options, **environment) as program:
+        yield Service(program.process, program.grpc_port, program.http_port)
 
 
 @dataclass
