@@ -22,6 +22,10 @@ AUTO: Final = Transport.GRPCIO
 and unpacks it before it looks at the limit: a single call, of 300 KB when it is compressed, takes a
 gigabyte. Who is sure of all callers may ask for it."""
 
+IO_THREADS: Final = 1
+"""Of pygrpc-native, which has two by default. One does half as much for a call as the loop does,
+and two share the calls by waking each other."""
+
 
 class TransportMissing(Exception):
     """The transport that was asked for is not installed; the message says what to do."""
@@ -45,5 +49,5 @@ def server_of(transport: Transport, options: Sequence[tuple[str, int]]) -> grpc.
     if transport is Transport.NATIVE:
         import pygrpc_native.aio
 
-        return pygrpc_native.aio.server(options=options)
+        return pygrpc_native.aio.Server(options=options, io_threads=IO_THREADS)
     return grpc.aio.server(options=options)

@@ -67,6 +67,7 @@ class Gathered(Generic[Reply]):
         by then. What it raises, all of their callers hear; but where it is a fault that a row may
         have, and nothing was changed, the rows are tried again in halves until the row is found.
         `start` makes the task of a batch, which nobody may cancel."""
+        self._loop = asyncio.get_running_loop()  # asked for once: it is asked by a system call
         self._run = run
         self._start_task = start
         self._faults_of_rows = faults_of_rows
@@ -111,7 +112,7 @@ class Gathered(Generic[Reply]):
             raise Overloaded(f"{self._callers} callers wait for one statement")
 
     def _posted(self, row: Row, subject: str | None, size_bytes: int) -> "_Call[Reply]":
-        call: _Call[Reply] = _Call(row, subject, size_bytes)
+        call: _Call[Reply] = _Call(row, subject, size_bytes, self._loop)
         if subject is None:
             self._ready.append(call)
         elif (line := self._lines.get(subject)) is not None:
@@ -131,12 +132,11 @@ class Gathered(Generic[Reply]):
         """Once this turn of the loop is over, and everybody has come."""
         if not self._is_starting:
             self._is_starting = True
-            asyncio.get_running_loop().call_soon(self._start)
+            self._loop.call_soon(self._start)
 
     def _start(self) -> None:
         self._is_starting = False
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = self._loop.time()
         slow = now - SLOW_SECONDS
         quick = sum(began > slow for began in self._began.values())
         if not self._ready or quick >= BATCHES_LIMIT or len(self._began) >= SLOW_BATCHES_LIMIT:
@@ -147,7 +147,7 @@ class Gathered(Generic[Reply]):
         task = self._start_task(self._carry_out())
         self._began[task] = now
         task.add_done_callback(self._ended)
-        loop.call_later(SLOW_SECONDS, self._start_soon)
+        self._loop.call_later(SLOW_SECONDS, self._start_soon)
 
     def _more_may_come(self, now: float) -> bool:
         """Whether the loop is busy with calls: its last turns brought some."""
@@ -207,7 +207,7 @@ class Gathered(Generic[Reply]):
         """
         batch: list[_Call[Reply]] = []
         left_bytes = BYTES_LIMIT
-        too_late = asyncio.get_running_loop().time() - WAIT_LIMIT_SECONDS
+        too_late = self._loop.time() - WAIT_LIMIT_SECONDS
         while self._ready and len(batch) < ROWS_LIMIT:
             call = self._ready[0]
             if batch and call.size_bytes > left_bytes:
@@ -240,8 +240,9 @@ class _Call(Generic[Reply]):
 
     __slots__ = ("came_at", "outcome", "row", "size_bytes", "subject")
 
-    def __init__(self, row: Row, subject: str | None, size_bytes: int) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(
+        self, row: Row, subject: str | None, size_bytes: int, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.row = row
         self.subject = subject
         self.size_bytes = size_bytes
