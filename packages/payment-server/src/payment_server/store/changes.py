@@ -8,31 +8,29 @@ change leaves no key and two twins cannot both change anything.
 from collections.abc import Sequence
 from typing import Final
 
-from payment_server.domain.idempotency import Answer, encode_answer
+from payment_server.domain.idempotency import FINGERPRINT_VERSION, Answer, encode_answer
 from payment_server.domain.ledger import transfers_between
-from payment_server.domain.operation import Operation, OperationKind, Refund, Verdict, refund_of
+from payment_server.domain.operation import Operation, OperationKind, Refund, Verdict
 from payment_server.domain.payment import Payment
 from payment_server.domain.step import Change, Step
 from payment_server.store.database import Database, UniqueViolation
 from payment_server.store.rows import (
+    BEGUN,
     CHANGING,
     EVENT,
-    KEY,
     OF_CHANGE,
     OPERATION,
     PAYMENT,
     REFUND,
     Key,
     as_json,
+    begun_row,
     brought,
     changing_row,
     columns_of,
     event_row,
-    key_row,
     operation_of,
-    operation_row,
     payment_of,
-    refund_row,
     typed,
 )
 from payment_server.store.statement import Statement
@@ -41,7 +39,7 @@ _CHANGE_ROW: Final = (
     *typed("was", "merchant_id, payment_id, version"),
     *typed("new", CHANGING),
     *typed("event", EVENT),
-    *(("debits", "text"), ("credits", "text"), ("amounts", "text"), ("moved_currency", "text")),
+    *(("debits", "text"), ("credits", "text"), ("amounts", "text")),
 )
 """What every change brings. Transfers are as many as they are: their parts are parted by spaces."""
 
@@ -51,11 +49,12 @@ def _change(*columns: tuple[str, str], beside: str = "", finishes: bool = False)
     return Statement(
         (*_CHANGE_ROW, *columns),
         f""", changed AS (
-  UPDATE payments SET ({CHANGING}) = ROW({brought("new", CHANGING)}) FROM wish
+  UPDATE payments SET ({CHANGING}, version) = ROW({brought("new", CHANGING)}, was_version + 1)
+  FROM wish
   WHERE payments.merchant_id = was_merchant_id AND payments.payment_id = was_payment_id
     AND payments.version = was_version
   RETURNING payments.merchant_id, payments.payment_id, payments.version, payments.status,
-    payments.customer_id, payments.updated_at, wish.*
+    payments.customer_id, payments.currency, payments.exponent, payments.updated_at, wish.*
 ), event AS (
   INSERT INTO events ({OF_CHANGE}, {EVENT})
   SELECT merchant_id, payment_id, version, status, customer_id, updated_at,
@@ -63,7 +62,7 @@ def _change(*columns: tuple[str, str], beside: str = "", finishes: bool = False)
 ), transfer AS (
   INSERT INTO transfers
     (merchant_id, payment_id, version, leg, debit_account, credit_account, amount_minor, currency)
-  SELECT merchant_id, payment_id, version, leg, debit, credit, amount::bigint, moved_currency
+  SELECT merchant_id, payment_id, version, leg, debit, credit, amount::bigint, currency
   FROM changed, unnest(
     string_to_array(debits, ' '), string_to_array(credits, ' '), string_to_array(amounts, ' '))
     WITH ORDINALITY AS moved (debit, credit, amount, leg)
@@ -84,7 +83,6 @@ def _change_row(was: Payment, change: Change) -> Sequence[object]:
         " ".join(each.debit for each in moved),
         " ".join(each.credit for each in moved),
         " ".join(str(each.amount_minor) for each in moved),
-        was.currency,
     )
 
 
@@ -94,25 +92,30 @@ def _subject(was: Payment) -> str:
 
 
 _BEGIN: Final = _change(
-    *typed("new_operation", OPERATION),
+    *typed("new_operation", BEGUN),
     ("lease_seconds", "float8"),
-    *typed("new_refund", REFUND),
-    *typed("new_key", KEY),
+    *typed("key", "fingerprint, answer"),
     beside=f""", operation AS (
-  INSERT INTO operations ({OPERATION}, lease_until)
-  SELECT {brought("new_operation", OPERATION)}, now() + make_interval(secs => lease_seconds)
+  INSERT INTO operations (merchant_id, payment_id, created_at, {BEGUN}, lease_until)
+  SELECT merchant_id, payment_id, updated_at, {brought("new_operation", BEGUN)},
+    now() + make_interval(secs => lease_seconds)
   FROM changed
 ), refund AS (
   INSERT INTO refunds ({REFUND})
-  SELECT {brought("new_refund", REFUND)} FROM changed WHERE new_refund_refund_id IS NOT NULL
+  SELECT merchant_id, new_operation_operation_id, payment_id, new_operation_amount_minor, currency,
+    exponent, new_operation_status, new_operation_words, new_operation_decline, updated_at,
+    updated_at
+  FROM changed WHERE new_operation_kind = '{OperationKind.REFUND}'
 ), key AS (
-  INSERT INTO idempotency ({KEY})
-  SELECT {brought("new_key", KEY)} FROM changed WHERE new_key_idempotency_key IS NOT NULL
-  ORDER BY new_key_merchant_id COLLATE "C", new_key_idempotency_key COLLATE "C"
+  INSERT INTO idempotency
+    (merchant_id, idempotency_key, fingerprint, fingerprint_version, payment_id, operation_id,
+      answer, created_at)
+  SELECT merchant_id, new_operation_idempotency_key, key_fingerprint, {FINGERPRINT_VERSION},
+    payment_id, new_operation_operation_id, key_answer, updated_at
+  FROM changed WHERE new_operation_idempotency_key IS NOT NULL
+  ORDER BY merchant_id COLLATE "C", new_operation_idempotency_key COLLATE "C"
 )""",
 )
-
-_NO_REFUND: Final = (None,) * len(REFUND.split(","))
 
 
 async def begin(
@@ -124,17 +127,15 @@ async def begin(
     its own operation.
     """
     operation = step.operation
-    is_refund = operation.kind is OperationKind.REFUND
     is_settled = operation.settled_at is not None
-    answer = Answer(step.payment, operation) if is_settled else None
     try:
         begun = await database.gather(
             _BEGIN,
             *_change_row(was, step),
-            *operation_row(operation),
+            *begun_row(operation),
             None if is_settled else lease_seconds,
-            *(refund_row(refund_of(was, operation)) if is_refund else _NO_REFUND),
-            *key_row(key, was, operation, answer),
+            key.fingerprint if key else None,
+            encode_answer(Answer(step.payment, operation)) if is_settled and key else None,
             subject=_subject(was),
             repeatable=key is not None,
         )
@@ -144,16 +145,16 @@ async def begin(
 
 
 _SETTLE: Final = _change(
-    *typed("outcome", "operation_id, status, decline, settled_at, idempotency_key, answer"),
+    *typed("outcome", "operation_id, status, decline, idempotency_key, answer"),
     ("recheck_seconds", "float8"),
     beside=""", operation AS (
   UPDATE operations SET status = outcome_status, decline = outcome_decline,
-    settled_at = outcome_settled_at, lease_until = now() + make_interval(secs => recheck_seconds)
+    settled_at = changed.updated_at, lease_until = now() + make_interval(secs => recheck_seconds)
   FROM changed
   WHERE operations.merchant_id = was_merchant_id AND operation_id = outcome_operation_id
 ), refund AS (
   UPDATE refunds SET status = outcome_status, decline = outcome_decline,
-    updated_at = outcome_settled_at
+    updated_at = changed.updated_at
   FROM changed
   WHERE refunds.merchant_id = was_merchant_id AND refund_id = outcome_operation_id
 ), key AS (
@@ -184,7 +185,6 @@ async def settle(
         operation.operation_id,
         operation.status,
         as_json(operation.decline),
-        operation.settled_at,
         operation.idempotency_key,
         encode_answer(Answer(step.payment, operation)),
         recheck_seconds,

@@ -8,12 +8,7 @@ import asyncpg
 import msgspec
 
 from payment_server.domain.events import Event, decode_snapshot, encode_snapshot
-from payment_server.domain.idempotency import (
-    FINGERPRINT_VERSION,
-    Answer,
-    decode_answer,
-    encode_answer,
-)
+from payment_server.domain.idempotency import Answer, decode_answer
 from payment_server.domain.ids import new_id
 from payment_server.domain.operation import (
     Operation,
@@ -38,16 +33,18 @@ _CONSTANT: Final = (
 CHANGING: Final = (
     "payment_method, status, authorized_minor, captured_minor, capture_pending_minor,"
     " voided_minor, void_pending_minor, refunded_minor, refund_pending_minor, decline,"
-    " next_action, attempts, version, updated_at, lapses_at"
+    " next_action, attempts, updated_at, lapses_at"
 )
-PAYMENT: Final = f"{_CONSTANT}, {CHANGING}"
+PAYMENT: Final = f"{_CONSTANT}, {CHANGING}, version"
 _PAYMENT_WIDTH: Final = len(PAYMENT.split(","))
 CREATED: Final = f"{_CONSTANT}, payment_method"
 """What a new payment brings; all else in its row follows from it."""
-OPERATION: Final = (
-    "merchant_id, operation_id, payment_id, kind, status, amount_minor, captures, payment_method,"
-    " decline, idempotency_key, created_at, settled_at, released_minor, completes, words"
+BEGUN: Final = (
+    "operation_id, kind, status, amount_minor, captures, payment_method, decline, idempotency_key,"
+    " settled_at, released_minor, completes, words"
 )
+"""What a new operation brings; all else in its row is its payment's."""
+OPERATION: Final = f"merchant_id, payment_id, created_at, {BEGUN}"
 REFUND: Final = (
     "merchant_id, refund_id, payment_id, amount_minor, currency, exponent, status, reason,"
     " decline, created_at, updated_at"
@@ -136,7 +133,6 @@ def changing_row(payment: Payment) -> Sequence[object]:
         as_json(payment.decline),
         as_json(payment.next_action),
         payment.attempts,
-        payment.version,
         payment.updated_at,
         payment.lapses_at,
     )
@@ -159,11 +155,9 @@ def created_row(payment: Payment) -> Sequence[object]:
     )
 
 
-def operation_row(operation: Operation) -> Sequence[object]:
+def begun_row(operation: Operation) -> Sequence[object]:
     return (
-        operation.merchant_id,
         operation.operation_id,
-        operation.payment_id,
         operation.kind,
         operation.status,
         operation.amount_minor,
@@ -171,7 +165,6 @@ def operation_row(operation: Operation) -> Sequence[object]:
         operation.payment_method,
         as_json(operation.decline),
         operation.idempotency_key,
-        operation.created_at,
         operation.settled_at,
         operation.released_minor,
         operation.completes,
@@ -179,39 +172,8 @@ def operation_row(operation: Operation) -> Sequence[object]:
     )
 
 
-def refund_row(refund: Refund) -> Sequence[object]:
-    return (
-        refund.merchant_id,
-        refund.refund_id,
-        refund.payment_id,
-        refund.amount_minor,
-        refund.currency,
-        refund.exponent,
-        refund.status,
-        refund.reason,
-        as_json(refund.decline),
-        refund.created_at,
-        refund.updated_at,
-    )
-
-
 def event_row(before: Payment, after: Payment, event: EventType) -> Sequence[object]:
     return new_id(), event, before.status, encode_snapshot(after)
-
-
-def key_row(
-    key: Key | None, was: Payment, operation: Operation, answer: Answer | None
-) -> Sequence[object]:
-    return (
-        was.merchant_id,
-        key.text if key else None,
-        key.fingerprint if key else None,
-        FINGERPRINT_VERSION,
-        was.payment_id,
-        operation.operation_id,
-        encode_answer(answer) if answer and key else None,
-        operation.created_at,
-    )
 
 
 def payment_of(row: asyncpg.Record) -> Payment:
@@ -224,8 +186,8 @@ def payment_of(row: asyncpg.Record) -> Payment:
         merchant_id, payment_id, customer_id, capture_method, description, metadata, currency,
         exponent, amount_minor, created_at, expires_at, payment_method, status,
         authorized_minor, captured_minor, capture_pending_minor, voided_minor, void_pending_minor,
-        refunded_minor, refund_pending_minor, decline, next_action, attempts, version, updated_at,
-        lapses_at,
+        refunded_minor, refund_pending_minor, decline, next_action, attempts, updated_at,
+        lapses_at, version,
     ) = row[:_PAYMENT_WIDTH]
     # fmt: on
     return Payment(
