@@ -13,6 +13,7 @@ the others.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -100,8 +101,9 @@ class Gathered(Generic[Reply]):
         self._refuse_beyond_limit(len(rows))
         calls = [self._posted(*each) for each in rows]
         try:
-            if calls:
-                await asyncio.wait([call.outcome for call in calls])
+            for call in calls:
+                with suppress(Exception):  # which is told in its place
+                    await call.outcome
             return [call.reply_or_fault() for call in calls]
         finally:
             for call in calls:
