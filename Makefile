@@ -28,7 +28,7 @@ bench: .envs/bench ## How fast it is, against what else this machine can do: a q
 bench-quick: .envs/bench ## The same in a minute: whether it works, and roughly how fast
 	@.envs/bench/bin/python -m scripts.bench --quick
 
-bench-growth: .envs/bench ## What five million payments and a million calls change: half an hour, 15 GB
+bench-growth: .envs/bench ## What five million payments and a million calls change: ten minutes, 15 GB
 	@.envs/bench/bin/python -m scripts.bench.growth
 
 .PHONY: .envs/bench

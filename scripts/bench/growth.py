@@ -2,7 +2,7 @@
 
 Fills the tables by SQL, to ten thousand payments and in steps to five million, and looks at each
 step at what a create and a page cost; then makes a million calls and looks at the memory. Takes
-about half an hour and 15 GB of disk, which it gives back.
+ten minutes, on slow machines half an hour, and 15 GB of disk, which it gives back.
 """
 
 import argparse
