@@ -267,7 +267,7 @@ class _Call(Generic[Reply]):
 
     def leave(self) -> None:
         """Nobody waits any more. What has failed counts as heard, or the loop would complain."""
-        if not self.outcome.cancel():
+        if not (self.outcome.cancel() or self.outcome.cancelled()):
             self.outcome.exception()
 
     def fail(self, error: Exception) -> None:
