@@ -161,13 +161,13 @@ def _guarded(gate: Gate, method: _Method) -> Bytes:
         try:
             with gate:
                 reply, replay = await method.answer(call, parsed(method.request_type, raw))
+                answer = reply.SerializeToString(deterministic=True)
+                # A turn later, with the others of its batch: they leave one right behind the
+                # other, and the server's threads wake and write once for all of them.
+                await asyncio.sleep(0)
         except Exception as error:
             await refuse(context, call, error)
         context.set_trailing_metadata(_trailing(call, replay))
-        answer = reply.SerializeToString(deterministic=True)
-        # A turn later, with the others of its batch: they leave one right behind the other, and
-        # the server's threads wake and write once for all of them.
-        await asyncio.sleep(0)
         return answer
 
     return guarded
