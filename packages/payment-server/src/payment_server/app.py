@@ -24,7 +24,7 @@ from payment_server.api.leaving import CLOSE_GRACE_SECONDS, leave
 from payment_server.api.listening import CannotListen, listening_socket, port_of
 from payment_server.api.rpc import Service
 from payment_server.api.rpc_server import RpcServer
-from payment_server.api.transport import Transport, TransportMissing, chosen
+from payment_server.api.transport import QUIET_TURNS, Transport, TransportMissing, chosen
 from payment_server.cache import PROBE_PAUSE_SECONDS, Cache
 from payment_server.domain.rate import Rate
 from payment_server.hints import RESUME_PAUSE_SECONDS, Hints
@@ -256,7 +256,9 @@ async def serving(
     refuses nobody: first its servers send the callers to the others.
     """
     settings = plan.settings
-    database = Database(databases.url, connections=settings.database_connections)
+    transport = transport_of(plan)
+    turns, connections = QUIET_TURNS[transport], settings.database_connections
+    database = Database(databases.url, connections=connections, quiet_turns=turns)
     probe = Database(databases.url, connections=1)  # so that busy connections are not bad health
     cache = Cache(settings.redis_url)
     is_up = partial(_is_up, probe)
@@ -273,7 +275,7 @@ async def serving(
             database, processor, processor_limit_seconds=limit_seconds, on_change=hints.changed
         )
         stack.push_async_callback(payments.close)
-        service, transport = Service(payments, reader, is_up), transport_of(plan)
+        service = Service(payments, reader, is_up)
         rpc = RpcServer(service, watching, gate, transport, shares_port=plan.is_worker)
         stack.push_async_callback(rpc.stop, CLOSE_GRACE_SECONDS)
         with told_by_setting("GRPC"):

@@ -21,7 +21,7 @@ from payment_server.domain.errors import (
     StorageFull,
     TransactionAborted,
 )
-from payment_server.store.gathering import Gathered
+from payment_server.store.gathering import QUIET_TURNS, Gathered
 from payment_server.store.statement import Statement, Wish
 from payment_server.tasks import Tasks
 
@@ -116,8 +116,10 @@ class Database:
     a read by key does.
     """
 
-    def __init__(self, url: str, *, connections: int) -> None:
+    def __init__(self, url: str, *, connections: int, quiet_turns: int = QUIET_TURNS) -> None:
+        """`quiet_turns`: see `gathering`."""
         self._url = url
+        self._quiet_turns = quiet_turns
         self._free: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
         for _ in range(connections):
             self._free.put_nowait(None)
@@ -190,6 +192,7 @@ class Database:
                 partial(self._run_gathered, statement),
                 self._running.start,
                 faults_of_rows=_FAULTS_OF_ROWS,
+                quiet_turns=self._quiet_turns,
             )
         return gathered
 

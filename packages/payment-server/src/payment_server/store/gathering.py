@@ -39,10 +39,8 @@ CALLERS_LIMIT: Final = 16_384
 """More than the gate lets in, and a batch's worth of the service's own."""
 
 QUIET_TURNS: Final = 48
-"""Turns of the loop that bring no call, after which those that have come go. grpcio hands over one
-call at a time, from a thread of its own: with 4 turns its batches are of two or three, and with 16
-a change, which goes through three statements, costs a tenth more. A lone call loses some tens of
-microseconds."""
+"""Turns of the loop that bring no call, after which those that have come go; fewer for callers that
+come in groups. A lone call loses some tens of microseconds."""
 
 GATHERING_SECONDS: Final = 0.02
 """Longer than that nobody waits for others, however busy the loop is: what it takes grpcio to hand
@@ -64,6 +62,7 @@ class Gathered(Generic[Reply]):
         start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         *,
         faults_of_rows: tuple[type[Exception], ...],
+        quiet_turns: int = QUIET_TURNS,
     ) -> None:
         """`run` asks for the rows when it can send them, and answers each; there may be none left
         by then. What it raises, all of their callers hear; but where it is a fault that a row may
@@ -73,6 +72,7 @@ class Gathered(Generic[Reply]):
         self._run = run
         self._start_task = start
         self._faults_of_rows = faults_of_rows
+        self._quiet_turns_limit = quiet_turns
         self._ready: deque[_Call[Reply]] = deque()
         self._lines: dict[str, deque[_Call[Reply]]] = {}
         """For each subject that is ready or under way: who comes after it."""
@@ -159,7 +159,11 @@ class Gathered(Generic[Reply]):
             self._goes_at = now + GATHERING_SECONDS
         self._quiet_turns = 0 if count > self._counted else self._quiet_turns + 1
         self._counted = count
-        return self._quiet_turns < QUIET_TURNS and count < ROWS_LIMIT and now < self._goes_at
+        return (
+            self._quiet_turns < self._quiet_turns_limit
+            and count < ROWS_LIMIT
+            and now < self._goes_at
+        )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._began[task]
