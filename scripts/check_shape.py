@@ -20,6 +20,8 @@ SIBLINGS = {
     "payment-server": {"payment-proto"},
     "requestor-mock": {"payment-client"},
 }
+EXTRAS = {("payment-server", "testing"): {"payment-client"}}
+"""The test kit, which gives its callers clients; no other extra names a package of ours."""
 FILE_LINES = 500
 FUNCTION_LINES = 70
 """A function that fits on a screen; a file that fits in a head."""
@@ -33,7 +35,7 @@ def main() -> int:
 
 
 def dependency_faults() -> Iterator[str]:
-    """Every package declares exactly its siblings of the table, and its tests none besides."""
+    """Every package declares exactly its siblings of the tables, and its tests none besides."""
     members = {path.parent.name: path for path in ROOT.glob("packages/*/pyproject.toml")}
     if members.keys() != SIBLINGS.keys():
         yield f"packages/: {sorted(members)} instead of {sorted(SIBLINGS)}"
@@ -42,6 +44,10 @@ def dependency_faults() -> Iterator[str]:
         needed = siblings_among(declared["project"].get("dependencies", []))
         if needed != SIBLINGS.get(name):
             yield f"packages/{name} depends on {sorted(needed)}"
+        for extra, requirements in declared["project"].get("optional-dependencies", {}).items():
+            needed = siblings_among(requirements)
+            if needed != EXTRAS.get((name, extra), set()):
+                yield f"packages/{name}[{extra}] depends on {sorted(needed)}"
         for group, requirements in declared.get("dependency-groups", {}).items():
             if siblings_among(requirements):
                 yield f"packages/{name}: the group {group} names another package of ours"
