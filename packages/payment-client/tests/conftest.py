@@ -356,7 +356,9 @@ class _EveryMethod(grpc.GenericRpcHandler):
     def __init__(self, server: ForeignServer) -> None:
         self._server = server
 
-    def service(self, details: grpc.HandlerCallDetails) -> _Handler:
+    def service(self, details: grpc.HandlerCallDetails) -> "_Handler | None":
+        if details.method.startswith("/grpc.health.v1."):
+            return None  # as a server without it
         method = details.method.rpartition("/")[2]
 
         def arrived(request: bytes, context: grpc.ServicerContext) -> None:

@@ -148,10 +148,10 @@ async def test_what_cannot_be_sent_is_told_with_its_position(
 async def test_each_payment_has_one_key_for_all_attempts(
     connect: "Callable[..., Twin]", foreign: "ForeignServer"
 ) -> None:
-    foreign.fail(grpc.StatusCode.UNAVAILABLE)
+    foreign.fail(grpc.StatusCode.UNIMPLEMENTED)
     wishes = [new(), new(idempotency_key="order-42"), new()]
     for _ in range(2):
-        with pytest.raises(Unavailable):
+        with pytest.raises(PaymentError):
             await connect(foreign.target).create_many(wishes)
     first, second = map(pb.BatchCreatePaymentsRequest.FromString, foreign.requests)
     assert first == second

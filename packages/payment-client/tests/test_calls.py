@@ -15,7 +15,9 @@ from payment_client import (
     AsyncPaymentClient,
     DeadlineExceeded,
     Internal,
+    OutcomeUnknown,
     PaymentClient,
+    PaymentError,
     Unavailable,
 )
 
@@ -59,20 +61,11 @@ async def test_two_calls_have_two_keys(
 async def test_a_failed_call_says_which_key_it_had(
     connect: "Callable[..., Twin]", foreign: "ForeignServer"
 ) -> None:
-    foreign.fail(grpc.StatusCode.UNAVAILABLE)
-    with pytest.raises(Unavailable) as caught:
+    foreign.fail(grpc.StatusCode.UNIMPLEMENTED)
+    with pytest.raises(PaymentError) as caught:
         await connect(foreign.target).create()
     sent = pb.CreatePaymentRequest.FromString(foreign.requests[0])
     assert caught.value.idempotency_key == sent.idempotency_key
-
-
-async def test_a_failed_call_is_not_repeated(
-    connect: "Callable[..., Twin]", foreign: "ForeignServer"
-) -> None:
-    foreign.fail(grpc.StatusCode.UNAVAILABLE)
-    with pytest.raises(Unavailable):
-        await connect(foreign.target).create()
-    assert foreign.methods == ["CreatePayment"]
 
 
 async def test_merchant_and_headers_are_sent_as_metadata(
@@ -91,7 +84,9 @@ async def test_the_timeout_ends_a_call(
     foreign.never_answer()
     began = time.monotonic()
     with pytest.raises(DeadlineExceeded) as caught:
-        await connect(foreign.target).create(timeout_seconds=0.2, headers={"x-request-id": "r-1"})
+        await connect(foreign.target).get(
+            "p-1", timeout_seconds=0.2, headers={"x-request-id": "r-1"}
+        )
     assert 0.2 <= time.monotonic() - began < 2
     assert caught.value.request_id == "r-1"
 
@@ -100,29 +95,8 @@ async def test_a_target_where_nobody_listens_is_unavailable(
     connect: "Callable[..., Twin]", quiet_port: int
 ) -> None:
     with pytest.raises(Unavailable) as caught:
-        await connect(f"127.0.0.1:{quiet_port}").health()
+        await connect(f"127.0.0.1:{quiet_port}").health(timeout_seconds=0.5)
     assert (caught.value.reason, caught.value.http_status) == ("UNAVAILABLE", 503)
-
-
-async def test_a_service_that_comes_back_is_found_within_seconds(
-    connect: "Callable[..., Twin]", foreign: "ForeignServer", quiet_port: int
-) -> None:
-    foreign.answer = lambda _request, _context: CREATED
-    twin = connect(f"127.0.0.1:{quiet_port}")
-    for _ in range(5):  # several failures, so that the pause between attempts has grown
-        with pytest.raises(Unavailable):
-            await twin.create()
-        await asyncio.sleep(0.2)
-    returned = foreign.start(quiet_port)
-    give_up = time.monotonic() + 5
-    while True:
-        try:
-            await twin.create()
-            break
-        except Unavailable:
-            assert time.monotonic() < give_up
-            await asyncio.sleep(0.05)
-    returned.stop(0).wait()
 
 
 async def test_a_proxy_in_the_environment_is_not_used(
@@ -258,7 +232,7 @@ def test_closing_meets_calls_of_other_threads_in_two_ways_only(foreign: "Foreign
             ended = [threads.submit(_create_until_it_fails, client) for _ in range(16)]
             client.payments.create(amount="1", customer_id="cust123")
             client.close()
-            assert {type(each.result()) for each in ended} <= {Unavailable, RuntimeError}
+            assert {type(each.result()) for each in ended} <= {OutcomeUnknown, RuntimeError}
 
 
 def _create_until_it_fails(client: PaymentClient) -> Exception:

@@ -11,12 +11,12 @@ import pytest
 from payment.v1 import payment_pb2 as pb
 from payment_client import DeadlineExceeded, Internal, PaymentError, Unavailable
 from payment_client._calls import WATCH, WatchCall
-from payment_client._policy import terms_of_read
-from payment_client._settings import Settings
+from payment_client._settings import read_settings
+from payment_client._terms import terms_of_read
 from payment_client._types import Watched
 from payment_client._watch import MAX_PAUSE_SECONDS, WaitingClock, Watch, early_end, silence
 
-SETTINGS = Settings("127.0.0.1:1", "shop-1", 5.0)
+SETTINGS = read_settings(merchant_id="shop-1", environment={})
 BROKEN = Unavailable("", reason="UNAVAILABLE", retryable=True)
 RESET = Internal("", reason="INTERNAL")
 GREETING = Watched(event=None, cursor="c-0")

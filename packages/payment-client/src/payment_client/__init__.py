@@ -39,6 +39,7 @@ from payment_client._errors import (
     VersionMismatch,
     WatcherTooSlow,
 )
+from payment_client._settings import Tls
 from payment_client._sync.client import PaymentClient
 from payment_client._sync.iterators import EventPager, PaymentPager, PaymentWatcher, RefundPager
 from payment_client._sync.payments import Payments
@@ -116,6 +117,7 @@ __all__ = [
     "RefundStatus",
     "RefundedPayment",
     "ResourceExhausted",
+    "Tls",
     "TransactionAborted",
     "Unavailable",
     "VersionMismatch",

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from payment.v1 import payment_pb2 as pb
 from payment_client._errors import Internal, malformed_answer
-from payment_client._policy import REQUEST_ID_HEADER, Terms
+from payment_client._terms import REQUEST_ID_HEADER, Terms
 from payment_client._types import (
     CallInfo,
     EventPage,

@@ -16,14 +16,15 @@
     │   └── WatcherTooSlow        the watcher did not keep up; a watch resumes by itself
     ├── Unavailable               the service is not reached, overloaded or stopping
     ├── DeadlineExceeded          no answer within the timeout
-    ├── OutcomeUnknown            the service cannot tell whether the call took effect
+    ├── OutcomeUnknown            whether the change took effect is not known; its key finds out
     └── Internal                  a fault of the service, or an answer that makes no sense
 
-A decline is none of these: the call succeeds and says so in the payment.
+A change that ends as Unavailable or as a refusal has not happened. A decline is none of these: the
+call succeeds and says so in the payment.
 """
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, fields
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 
@@ -143,19 +144,22 @@ class CursorExpired(PaymentError):
 
 
 class Unavailable(PaymentError):
-    """The service was not reached, is overloaded or is stopping; the call may have happened."""
+    """The service was not reached, is overloaded or is stopping; nothing happened."""
 
 
 class DeadlineExceeded(PaymentError):
-    """No answer came within the timeout; the call may have happened or happen yet."""
+    """No answer to a read came within the timeout."""
 
 
 class OutcomeUnknown(PaymentError):
-    """The service cannot tell whether the call took effect; with the same key it finds out."""
+    """The change may have happened or happen yet: its answer was lost, or the service itself cannot
+    tell. The same call with `idempotency_key` finds out, and never has a second effect. `reason`
+    says what came between."""
 
 
 class Internal(PaymentError):
-    """A fault of the service, or an answer that makes no sense; ask its operators."""
+    """A fault of the service, or an answer that makes no sense; ask its operators. Whether a change
+    took effect is not known, and repeating it does not help."""
 
 
 def field_invalid(field: str, message: str) -> InvalidRequest:
@@ -169,6 +173,20 @@ def field_invalid(field: str, message: str) -> InvalidRequest:
         title=row.title,
         violations=(FieldViolation(field=field, message=message),),
     )
+
+
+def outcome_unknown(error: PaymentError, *, is_about_it: bool) -> OutcomeUnknown:
+    """What is known when a change ends with this error, after which it may have happened.
+
+    `is_about_it`: this error is what leaves it open; otherwise an attempt before did.
+    """
+    facts = {each.name: getattr(error, each.name) for each in fields(error)}
+    if not is_about_it:
+        row = ERRORS["OUTCOME_UNKNOWN"]
+        facts |= {"reason": row.reason, "code": row.code, "http_status": row.http_status}
+        facts |= {"title": row.title, "violations": (), "metadata": NO_STRINGS}
+        facts["message"] = f"an attempt was lost on its way, and after it: {error.message}"
+    return OutcomeUnknown(**(facts | {"retryable": True}))
 
 
 def malformed_answer(what: str, request_id: str, idempotency_key: str) -> Internal:

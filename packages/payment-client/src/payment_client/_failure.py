@@ -4,10 +4,12 @@ The service's own failures are told by their `google.rpc` details and the contra
 of other make (a proxy, grpcio itself, a foreign server) have no details and are classed by code.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar, cast
 
+import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 from google.rpc.code_pb2 import Code
@@ -34,11 +36,25 @@ from payment_client._errors import (
     Unavailable,
     VersionMismatch,
     WatcherTooSlow,
+    malformed_answer,
 )
+from payment_client._policy import Failed
+from payment_client._terms import REQUEST_ID_HEADER, Terms
 from payment_client._types import NO_STRINGS, FieldViolation, FrozenStrings
 
 _DETAILS: Final = "grpc-status-details-bin"
-_REQUEST_ID: Final = "x-request-id"
+_PUSHBACK: Final = "grpc-retry-pushback-ms"
+_NO_MESSAGE: Final = "Exception deserializing response!"
+"""What the blocking grpcio says of an answer that it cannot parse."""
+_NEVER_SENT: Final = (
+    "failed to connect to all addresses",
+    "connections to all backends failing",
+    "errors resolving ",
+    "DNS resolution failed",
+    "empty address list",
+)
+"""How grpcio begins when it had nobody to send a call to. It has no other sign of it; where these
+words change, such a call counts as one that may have happened."""
 
 MessageT = TypeVar("MessageT", bound=Message)
 
@@ -85,6 +101,36 @@ _KIND_OF_OTHERS: Final = _Kind(Internal, 500, "The service failed.")
 
 _REPEATABLE_CODES: Final = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE"})
 _REPEATABLE_REASONS: Final = frozenset({"RATE_LIMITED", "TRANSACTION_ABORTED", "WATCHER_TOO_SLOW"})
+
+
+def failed_attempt(terms: Terms, failure: grpc.RpcError) -> Failed:
+    """What is known of an attempt that ended so."""
+    # The stubs know neither the pairs of the sync error nor the None of one that never left.
+    told = cast("Iterable[tuple[str, str | bytes]] | None", failure.trailing_metadata())
+    trailing = tuple(told or ())
+    code, message = failure.code().name, failure.details() or ""
+    names = terms.headers.get(REQUEST_ID_HEADER, ""), terms.idempotency_key
+    if (code, message) == ("INTERNAL", _NO_MESSAGE):
+        return Failed(malformed_answer("bytes that are no message", *names))
+    error = read_failure(code, message, trailing, request_id=names[0], idempotency_key=names[1])
+    is_nobodys_word = not trailing and code in ("UNAVAILABLE", "CANCELLED")
+    return Failed(
+        error,
+        was_sent=not (is_nobodys_word and message.startswith(_NEVER_SENT)),
+        was_cut=is_nobodys_word,
+        pushback_seconds=_pushback_seconds(dict(trailing).get(_PUSHBACK)),
+    )
+
+
+def _pushback_seconds(told: str | bytes | None) -> float | None:
+    """As gRFC A6 has it: what is no number of milliseconds says never."""
+    if told is None:
+        return None
+    try:
+        milliseconds = int(told)
+    except ValueError:
+        return math.inf
+    return math.inf if milliseconds < 0 else milliseconds / 1000
 
 
 def read_failure(
@@ -180,7 +226,7 @@ def _retry_after(packed: Iterable[AnyMessage]) -> timedelta | None:
 
 
 def _request_id(values: Mapping[str, str | bytes], packed: Iterable[AnyMessage]) -> str:
-    header = values.get(_REQUEST_ID)
+    header = values.get(REQUEST_ID_HEADER)
     if isinstance(header, str) and header:
         return header
     return next((info.request_id for info in _unpacked(RequestInfo, packed)), "")

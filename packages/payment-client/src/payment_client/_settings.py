@@ -1,10 +1,12 @@
 """A client's settings: explicit arguments, then the environment, then the defaults."""
 
+import ipaddress
 import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 DEFAULT_TARGET: Final = "127.0.0.1:50051"
@@ -14,32 +16,45 @@ DEFAULT_PATIENCE_SECONDS: Final = 60.0
 """Longer than a service takes to be replaced; after that a person had better hear of it."""
 MAX_TIMEOUT_SECONDS: Final = 3600.0
 """No call of this contract is worth an hour; above it somebody meant milliseconds."""
-
-_MERCHANT_ID: Final = re.compile(r"[a-z0-9_-]{1,64}")
-_PORT: Final = re.compile(r"(?!unix).*:([0-9]+)")
-_MAX_PORT: Final = 65_535
-_MAX_ANSWER_BYTES: Final = 1000 * 80 * 1024
-"""A page of the contract's most payments, each as large as its request could be (64 KiB), with
-room for what the service adds. grpcio's own limit, 4 MiB, would make such a page unreadable."""
-_FIRST_RECONNECT_MS: Final = 200
-"""A service that restarts is back within a second or so; grpcio's own first pause is 1 s."""
-_MAX_RECONNECT_MS: Final = 2_000
-"""How long after its return a service may still look away: until the next attempt to connect.
-grpcio's own limit is two minutes."""
-
-CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
-    ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
-    ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
-    ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_MS),
-    # The channel is plaintext: a proxy that the environment happens to name would read it all.
-    ("grpc.enable_http_proxy", 0),
-    # Keepalive stays off, as in grpcio: every call has a deadline that finds a dead connection,
-    # every silence of a watch has a limit, and pings from many idle clients cost the service more
-    # than they tell.
-)
+MAX_TARGETS: Final = 32
+"""Each has a connection of its own, with a stream on which it says how it is."""
 
 CLOSED: Final = "the client is closed"
 """What a closed client says, both of them: a mistake of the program, not a failure of a call."""
+FORKED: Final = (
+    "this client was used before the process forked, and its connection stayed with the parent:"
+    " make clients in the child"
+)
+"""What a client says in a forked child, where grpcio would wait for ever."""
+
+_MERCHANT_HEADER: Final = "x-merchant-id"
+_AUTHORIZATION_HEADER: Final = "authorization"
+_MERCHANT_ID: Final = re.compile(r"[a-z0-9_-]{1,64}")
+_API_KEY: Final = re.compile(r"[!-~]{1,1000}")
+"""Of a bearer's characters (RFC 6750), and more; a line break in it would be a second header."""
+_PORT: Final = re.compile(r"(?!unix).*:([0-9]+)")
+_MAX_PORT: Final = 65_535
+_ADDRESS: Final = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<ipv4>[0-9.]+)):[0-9]+")
+_ONE_OF_THIS_MACHINE: Final = re.compile(
+    r"(ipv4:|ipv6:|dns:/*)?(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?|unix(-abstract)?:.*"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """An encrypted connection, and what it is checked against. All of it is PEM.
+
+    Without `root_certificates` those that grpcio brings are trusted. A `private_key` with its
+    `certificate_chain` is for a service that asks for its clients' certificates (mutual TLS).
+    """
+
+    root_certificates: bytes | None = None
+    private_key: bytes | None = field(default=None, repr=False)
+    certificate_chain: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if (self.private_key is None) != (self.certificate_chain is None):
+            raise ValueError("private_key and certificate_chain belong together")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +62,42 @@ class Settings:
     """Where the service is and how it is called; all of it valid."""
 
     target: str
-    merchant_id: str | None
+    """As gRPC takes it."""
+    is_one_address: bool
+    """Surely: of a name there may be several."""
+    tls: Tls | None
+    headers: Mapping[str, str] = field(repr=False)
+    """What goes with every call."""
     timeout_seconds: float
 
 
 def read_settings(
-    target: str | None,
-    merchant_id: str | None,
-    timeout_seconds: float | None,
+    target: str | None = None,
+    *,
+    merchant_id: str | None = None,
+    api_key: str | None = None,
+    tls: Tls | None = None,
+    timeout_seconds: float | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Settings:
     """The settings of a new client; ValueError with a sentence for each that makes no sense."""
     if target is None:
         target = environment.get("PAYMENT_TARGET", DEFAULT_TARGET)
+    if api_key is None:
+        api_key = environment.get("PAYMENT_API_KEY")
     if timeout_seconds is None:
         timeout_seconds = _timeout_in(environment)
+    targets = [_checked_target(each) for each in target.split(",")]
+    headers = {}
+    if merchant_id is not None:
+        headers[_MERCHANT_HEADER] = _checked_merchant_id(merchant_id)
+    if api_key is not None:
+        headers[_AUTHORIZATION_HEADER] = f"Bearer {_checked_api_key(api_key, targets, tls)}"
     return Settings(
-        target=_checked_target(target),
-        merchant_id=None if merchant_id is None else _checked_merchant_id(merchant_id),
+        target=targets[0] if len(targets) == 1 else _target_of_several(targets),
+        is_one_address=len(targets) == 1 and _is_one_address(targets[0]),
+        tls=tls,
+        headers=MappingProxyType(headers),
         timeout_seconds=checked_timeout(timeout_seconds),
     )
 
@@ -112,9 +145,52 @@ def _checked_target(target: str) -> str:
     return target
 
 
+def _target_of_several(targets: list[str]) -> str:
+    """One target of gRPC for several addresses, which it takes of one family only."""
+    if len(targets) > MAX_TARGETS:
+        raise ValueError(
+            f"the target (PAYMENT_TARGET) has {len(targets)} addresses; at most {MAX_TARGETS} go"
+        )
+    for family in ("ipv4", "ipv6"):
+        if all(_is_address(each, family) for each in targets):
+            return f"{family}:{','.join(targets)}"
+    raise ValueError(
+        "several targets (PAYMENT_TARGET) must be IP addresses of one family, each with its port;"
+        f" give several services one name in the DNS instead of {','.join(targets)!r}"
+    )
+
+
+def _is_address(target: str, family: str) -> bool:
+    found = _ADDRESS.fullmatch(target)
+    if found is None or found[family] is None:
+        return False
+    try:
+        ipaddress.ip_address(found[family])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_one_address(target: str) -> bool:
+    is_address = _is_address(target, "ipv4") or _is_address(target, "ipv6")
+    return is_address or _ONE_OF_THIS_MACHINE.fullmatch(target) is not None
+
+
 def _checked_merchant_id(merchant_id: str) -> str:
     if not _MERCHANT_ID.fullmatch(merchant_id):
         raise ValueError(
             f"merchant_id must be 1 to 64 of the characters a-z, 0-9, _ and -, not {merchant_id!r}"
         )
     return merchant_id
+
+
+def _checked_api_key(api_key: str, targets: list[str], tls: Tls | None) -> str:
+    """The key, if it can be sent and nobody on the way can read it. It is never quoted."""
+    if not _API_KEY.fullmatch(api_key):
+        raise ValueError("the API key (PAYMENT_API_KEY) must be 1 to 1,000 characters of ASCII")
+    leaves = [each for each in targets if not _ONE_OF_THIS_MACHINE.fullmatch(each)]
+    if tls is None and leaves:
+        raise ValueError(
+            f"the API key (PAYMENT_API_KEY) would go to {leaves[0]!r} in the open: give tls=Tls()"
+        )
+    return api_key

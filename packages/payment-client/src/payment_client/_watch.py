@@ -14,8 +14,8 @@ from typing import Final
 from payment_client._calls import WatchCall
 from payment_client._errors import PaymentError
 from payment_client._failure import read_failure
-from payment_client._policy import REQUEST_ID_HEADER
 from payment_client._settings import CLOSED, checked_patience
+from payment_client._terms import REQUEST_ID_HEADER
 from payment_client._types import Event, Watched
 from payment_client._wire import requests
 

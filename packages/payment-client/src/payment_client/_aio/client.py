@@ -7,8 +7,8 @@ from typing import Self
 from payment_client._aio.connection import Connection
 from payment_client._aio.payments import AsyncPayments
 from payment_client._calls import HEALTH
-from payment_client._policy import terms_of_read
-from payment_client._settings import read_settings
+from payment_client._settings import Tls, read_settings
+from payment_client._terms import terms_of_read
 from payment_client._types import Health
 
 
@@ -16,9 +16,9 @@ class AsyncPaymentClient:
     """The payment service for asyncio; settings and errors are those of `PaymentClient`.
 
     Close it, or use it as an asynchronous context manager. It may be made anywhere; it belongs
-    to the event loop of its first call, and does not survive a fork. A call whose task is
-    cancelled is cancelled at the service too and may have happened: whoever cancels and wants to
-    know gives the call an `idempotency_key` of their own.
+    to the event loop and the process of its first call. A call whose task is cancelled is cancelled
+    at the service too and may have happened: whoever cancels and wants to know gives the call an
+    `idempotency_key` of their own.
     """
 
     def __init__(
@@ -26,9 +26,17 @@ class AsyncPaymentClient:
         target: str | None = None,
         *,
         merchant_id: str | None = None,
+        api_key: str | None = None,
+        tls: Tls | None = None,
         timeout_seconds: float | None = None,
     ) -> None:
-        self._settings = read_settings(target, merchant_id, timeout_seconds)
+        self._settings = read_settings(
+            target,
+            merchant_id=merchant_id,
+            api_key=api_key,
+            tls=tls,
+            timeout_seconds=timeout_seconds,
+        )
         self._connection = Connection(self._settings)
         self.payments = AsyncPayments(self._connection, self._settings)
 
@@ -44,7 +52,7 @@ class AsyncPaymentClient:
         )
 
     async def close(self) -> None:
-        """Ends the connection; calls and watches that are under way end as Unavailable.
+        """Ends the connection; what is under way ends as Unavailable, changes as OutcomeUnknown.
 
         A call or a watch that is begun afterwards is a RuntimeError. May be repeated.
         """

@@ -1,6 +1,9 @@
 """One channel to the service: single calls, and streams whose every silence has a limit."""
 
 import asyncio
+import os
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 from weakref import WeakSet
 
@@ -10,8 +13,10 @@ from payment.v1 import payment_pb2 as pb
 from payment.v1.payment_pb2_grpc import PaymentServiceStub
 from payment_client import _watch
 from payment_client._calls import AnswerT, Call, RequestT, ValueT, WatchCall
-from payment_client._policy import after_failure
-from payment_client._settings import CHANNEL_OPTIONS, CLOSED, Settings
+from payment_client._channel import credentials_of, options_of
+from payment_client._failure import failed_attempt
+from payment_client._policy import Attempts, Budget
+from payment_client._settings import CLOSED, FORKED, Settings
 from payment_client._types import Watched
 
 if TYPE_CHECKING:  # the stub's asyncio face exists in its types only
@@ -19,24 +24,38 @@ if TYPE_CHECKING:  # the stub's asyncio face exists in its types only
 
 
 class Connection:
-    """One channel, opened by the first call: a channel belongs to the loop it is opened in."""
+    """One channel, opened by the first call: it belongs to the loop and process that open it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._target = settings.target
+        self._settings = settings
+        self._budget = Budget()
         self._channel: grpc.aio.Channel | None = None
         self._stub: PaymentServiceAsyncStub | None = None
+        self._process_id = 0
         self._ends = WeakSet[asyncio.Event]()
-        self.is_closed = False
+        self._end = asyncio.Event()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._end.is_set()
 
     async def send(self, call: Call[RequestT, AnswerT, ValueT]) -> ValueT:
-        """The value of one call; its PaymentError where it fails."""
+        """The value of one call; its PaymentError where it fails for good."""
+        terms, now = call.terms, time.monotonic
+        metadata, attempts = terms.metadata, Attempts(terms, self._budget, now())
         rpc: grpc.aio.UnaryUnaryMultiCallable[RequestT, AnswerT] = getattr(self._opened(), call.rpc)
-        sent = rpc(call.request, timeout=call.terms.timeout_seconds, metadata=call.terms.metadata)
-        try:
-            answer = await self._outcome(sent)
-        except grpc.RpcError as failure:
-            raise after_failure(call.terms, failure) from failure
-        return call.value(answer, await sent.trailing_metadata())
+        while True:
+            limit_seconds = attempts.next_limit_seconds(now())
+            sent = rpc(call.request, timeout=limit_seconds, metadata=metadata)
+            try:
+                answer = await self._outcome(sent)
+            except grpc.RpcError as failure:
+                pause_seconds = attempts.pause_after(failed_attempt(terms, failure), now())
+                if pause_seconds is None or await self._is_closed_within(pause_seconds):
+                    raise attempts.told() from failure
+            else:
+                attempts.succeeded()
+                return call.value(answer, await sent.trailing_metadata())
 
     def new_end(self) -> asyncio.Event:
         """The end of a new watch: a flag that is set when the client is closed, or before."""
@@ -52,19 +71,28 @@ class Connection:
         return Stream(call, stub.WatchPayments(call.request, metadata=call.terms.metadata))
 
     async def close(self) -> None:
-        self.is_closed = True
+        self._end.set()
         for end in list(self._ends):
             end.set()
         if self._channel is not None:
             await self._channel.close()
 
     def _opened(self) -> "PaymentServiceAsyncStub":
-        if self.is_closed:
+        if self._end.is_set():
             raise RuntimeError(CLOSED)
         if self._stub is None:
-            self._channel = grpc.aio.insecure_channel(self._target, options=CHANNEL_OPTIONS)
+            self._channel = _channel_of(self._settings)
             self._stub = PaymentServiceStub(self._channel)
+            self._process_id = os.getpid()
+        elif self._process_id != os.getpid():
+            raise RuntimeError(FORKED)
         return self._stub
+
+    async def _is_closed_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._end.wait()
+        return self.is_closed
 
     async def _outcome(self, sent: grpc.aio.UnaryUnaryCall[RequestT, AnswerT]) -> AnswerT:
         """The answer; closing the client ends a call as a failure, as it does in the other client.
@@ -78,6 +106,13 @@ class Connection:
             if not self.is_closed or _task_is_cancelled():
                 raise
             raise _cut_off() from None
+
+
+def _channel_of(settings: Settings) -> grpc.aio.Channel:
+    options, credentials = options_of(settings), credentials_of(settings)
+    if credentials is None:
+        return grpc.aio.insecure_channel(settings.target, options=options)
+    return grpc.aio.secure_channel(settings.target, credentials, options=options)
 
 
 class Stream:
@@ -108,7 +143,7 @@ class Stream:
             raise _watch.cut_off(self._call)
         outcome = reading.result()
         if isinstance(outcome, grpc.RpcError):
-            raise after_failure(self._call.terms, outcome) from outcome
+            raise failed_attempt(self._call.terms, outcome).error from outcome
         if outcome is grpc.aio.EOF:
             raise _watch.early_end(self._call)
         return self._call.value(cast("pb.WatchPaymentsResponse | None", outcome), ())

@@ -27,8 +27,8 @@ from payment_client._calls import (
     REFUNDS,
     WATCH,
 )
-from payment_client._policy import terms_of_change, terms_of_read
 from payment_client._settings import DEFAULT_PATIENCE_SECONDS, Settings
+from payment_client._terms import terms_of_change, terms_of_changes, terms_of_read
 from payment_client._types import (
     Action,
     CaptureMethod,
@@ -86,7 +86,7 @@ class AsyncPayments:
         headers: Mapping[str, str] | None = None,
     ) -> CreatedPayments:
         """Records up to 1,000 payments in one call; see `Payments.create_many`."""
-        terms = terms_of_read(self._settings, timeout_seconds, headers)
+        terms = terms_of_changes(self._settings, timeout_seconds, headers)
         return await self._connection.send(CREATE_MANY.call(terms, payments))
 
     async def get(

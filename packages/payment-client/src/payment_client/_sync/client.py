@@ -5,23 +5,26 @@ from types import TracebackType
 from typing import Self
 
 from payment_client._calls import HEALTH
-from payment_client._policy import terms_of_read
-from payment_client._settings import read_settings
+from payment_client._settings import Tls, read_settings
 from payment_client._sync.connection import Connection
 from payment_client._sync.payments import Payments
+from payment_client._terms import terms_of_read
 from payment_client._types import Health
 
 
 class PaymentClient:
     """The payment service, blocking. Close it, or use it as a context manager.
 
-    `target` is host:port (else PAYMENT_TARGET, else 127.0.0.1:50051), `timeout_seconds` the
-    longest that a call may take (else PAYMENT_TIMEOUT_SECONDS, else 5). `merchant_id` goes with
-    every call as x-merchant-id. ValueError for settings that make no sense.
+    `target` is host:port (else PAYMENT_TARGET, else 127.0.0.1:50051), or several IP addresses with
+    their ports and commas between: calls go to those in turn whose service is well, as to all
+    addresses of a name. `timeout_seconds` is the longest that a call may take with all of its
+    attempts (else PAYMENT_TIMEOUT_SECONDS, else 5). `api_key` (else PAYMENT_API_KEY) goes with
+    every call as a bearer, and leaves this machine only with `tls`; `merchant_id` goes as
+    x-merchant-id. ValueError for settings that make no sense.
 
-    Making one does no I/O; the first call connects, in plaintext: keep it inside a network that
-    you trust. One client serves any number of threads. It does not survive a fork: a process
-    that forks makes its clients afterwards, in the child.
+    Making one does no I/O; the first call connects. Without `tls` that is plaintext: keep it inside
+    a network that you trust. One client serves any number of threads. After a fork, a client that
+    was used before is a RuntimeError in the child; one that was only made works there.
     """
 
     def __init__(
@@ -29,9 +32,17 @@ class PaymentClient:
         target: str | None = None,
         *,
         merchant_id: str | None = None,
+        api_key: str | None = None,
+        tls: Tls | None = None,
         timeout_seconds: float | None = None,
     ) -> None:
-        self._settings = read_settings(target, merchant_id, timeout_seconds)
+        self._settings = read_settings(
+            target,
+            merchant_id=merchant_id,
+            api_key=api_key,
+            tls=tls,
+            timeout_seconds=timeout_seconds,
+        )
         self._connection = Connection(self._settings)
         self.payments = Payments(self._connection, self._settings)
 
@@ -47,7 +58,7 @@ class PaymentClient:
         )
 
     def close(self) -> None:
-        """Ends the connection; calls and watches that are under way end as Unavailable.
+        """Ends the connection; what is under way ends as Unavailable, changes as OutcomeUnknown.
 
         A call or a watch that is begun afterwards is a RuntimeError. May be repeated.
         """

@@ -1,6 +1,7 @@
 """One channel to the service: single calls, and streams whose every silence has a limit."""
 
 import math
+import os
 import time
 from collections.abc import Callable
 from threading import Condition, Lock, Thread
@@ -14,8 +15,10 @@ from payment.v1 import payment_pb2 as pb
 from payment.v1.payment_pb2_grpc import PaymentServiceStub
 from payment_client import _watch
 from payment_client._calls import AnswerT, Call, RequestT, ValueT, WatchCall
-from payment_client._policy import after_failure
-from payment_client._settings import CHANNEL_OPTIONS, CLOSED, Settings
+from payment_client._channel import credentials_of, options_of
+from payment_client._failure import failed_attempt
+from payment_client._policy import Attempts, Budget
+from payment_client._settings import CLOSED, FORKED, Settings
 from payment_client._types import Watched
 
 if TYPE_CHECKING:  # the type has no name at run time
@@ -23,36 +26,47 @@ if TYPE_CHECKING:  # the type has no name at run time
 
 
 class Connection:
-    """One channel; it connects by itself when the first call needs it."""
+    """One channel, opened by the first call: it belongs to the process that opens it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._channel = grpc.insecure_channel(settings.target, options=CHANNEL_OPTIONS)
-        self._stub = PaymentServiceStub(self._channel)
-        self._closing = Lock()
+        self._settings = settings
+        self._budget = Budget()
+        self._channel: grpc.Channel | None = None
+        self._stub: PaymentServiceStub | None = None
+        self._process_id = 0
+        self._changing = Lock()
         self._ends = WeakSet[Flag]()
-        self.is_closed = False
+        self._end = Flag()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._end.is_set()
 
     def send(self, call: Call[RequestT, AnswerT, ValueT]) -> ValueT:
-        """The value of one call; its PaymentError where it fails."""
-        if self.is_closed:
-            raise RuntimeError(CLOSED)
-        rpc: grpc.UnaryUnaryMultiCallable[RequestT, AnswerT] = getattr(self._stub, call.rpc)
-        try:
-            answer, ended = rpc.with_call(
-                call.request, timeout=call.terms.timeout_seconds, metadata=call.terms.metadata
-            )
-        except grpc.RpcError as failure:
-            raise after_failure(call.terms, failure) from failure
-        except ValueError:
-            # So grpcio says that another thread closed the channel just before the call left.
-            if not self.is_closed:
-                raise
-            raise RuntimeError(CLOSED) from None
-        return call.value(answer, ended.trailing_metadata())
+        """The value of one call; its PaymentError where it fails for good."""
+        terms, now = call.terms, time.monotonic
+        metadata, attempts = terms.metadata, Attempts(terms, self._budget, now())
+        rpc: grpc.UnaryUnaryMultiCallable[RequestT, AnswerT] = getattr(self._opened(), call.rpc)
+        while True:
+            limit_seconds = attempts.next_limit_seconds(now())
+            try:
+                answer, sent = rpc.with_call(call.request, timeout=limit_seconds, metadata=metadata)
+            except grpc.RpcError as failure:
+                pause_seconds = attempts.pause_after(failed_attempt(terms, failure), now())
+                if pause_seconds is None or self._end.wait(pause_seconds):
+                    raise attempts.told() from failure
+            except ValueError:
+                # So grpcio says that another thread closed the channel just before the call left.
+                if not self.is_closed:
+                    raise
+                raise attempts.told_or(RuntimeError(CLOSED)) from None
+            else:
+                attempts.succeeded()
+                return call.value(answer, sent.trailing_metadata())
 
     def new_end(self) -> Flag:
         """The end of a new watch: a flag that is set when the client is closed, or before."""
-        with self._closing:
+        with self._changing:
             if self.is_closed:
                 raise RuntimeError(CLOSED)
             end = Flag()
@@ -61,8 +75,9 @@ class Connection:
 
     def open(self, call: WatchCall) -> "Stream":
         """A stream of answers; it does not wait for any."""
+        stub = self._opened()
         try:
-            answers = self._stub.WatchPayments(call.request, metadata=call.terms.metadata)
+            answers = stub.WatchPayments(call.request, metadata=call.terms.metadata)
         except ValueError:  # as above
             if not self.is_closed:
                 raise
@@ -70,12 +85,35 @@ class Connection:
         return Stream(call, answers)
 
     def close(self) -> None:
-        with self._closing:
-            self.is_closed = True
+        with self._changing:
+            self._end.set()
             ends = list(self._ends)
-        self._channel.close()
+        if self._channel is not None:
+            self._channel.close()
         for end in ends:
             end.set()
+
+    def _opened(self) -> PaymentServiceStub:
+        if self._end.is_set():
+            raise RuntimeError(CLOSED)
+        if self._process_id == os.getpid():
+            assert self._stub is not None  # noqa: S101 - it is there before the id
+            return self._stub
+        with self._changing:
+            if self._stub is None:
+                self._channel = _channel_of(self._settings)
+                self._stub = PaymentServiceStub(self._channel)
+                self._process_id = os.getpid()
+        if self._process_id != os.getpid():
+            raise RuntimeError(FORKED)
+        return self._stub
+
+
+def _channel_of(settings: Settings) -> grpc.Channel:
+    options, credentials = options_of(settings), credentials_of(settings)
+    if credentials is None:
+        return grpc.insecure_channel(settings.target, options)
+    return grpc.secure_channel(settings.target, credentials, options)
 
 
 class Stream:
@@ -98,7 +136,7 @@ class Stream:
         except grpc.RpcError as failure:
             if self._guard.has_cancelled:
                 raise _watch.silence(self._call) from failure
-            raise after_failure(self._call.terms, failure) from failure
+            raise failed_attempt(self._call.terms, failure).error from failure
         finally:
             self._guard.expect_within(math.inf)
 

@@ -20,7 +20,6 @@ from payment_client._calls import (
     REFUNDS,
     WATCH,
 )
-from payment_client._policy import terms_of_change, terms_of_read
 from payment_client._settings import DEFAULT_PATIENCE_SECONDS, Settings
 from payment_client._sync.connection import Connection
 from payment_client._sync.iterators import (
@@ -29,6 +28,7 @@ from payment_client._sync.iterators import (
     PaymentWatcher,
     RefundPager,
 )
+from payment_client._terms import terms_of_change, terms_of_changes, terms_of_read
 from payment_client._types import (
     Action,
     CaptureMethod,
@@ -106,7 +106,7 @@ class Payments:
         More than 1,000, or none, is InvalidRequest, and more than 1 MiB ResourceExhausted; what
         cannot be sent is raised with its position, before anything is.
         """
-        terms = terms_of_read(self._settings, timeout_seconds, headers)
+        terms = terms_of_changes(self._settings, timeout_seconds, headers)
         return self._connection.send(CREATE_MANY.call(terms, payments))
 
     def get(
