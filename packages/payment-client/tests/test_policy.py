@@ -260,7 +260,7 @@ def test_after_a_lost_attempt_a_refusal_of_the_moment_is_not_the_whole_truth(
 ) -> None:
     error = told_after(lost, last)
     assert (type(error), error.reason) == (OutcomeUnknown, "OUTCOME_UNKNOWN")
-    assert error.message == "an attempt was lost on its way, and after it: the message"
+    assert error.message == "an attempt was lost on its way; besides: the message"
 
 
 @pytest.mark.parametrize(
@@ -280,8 +280,17 @@ def test_a_refusal_after_attempts_that_did_nothing_is_told_as_it_is() -> None:
     assert told_after(UNREACHED, STOPPING, REFUSED) is REFUSED.error
 
 
-def test_a_silence_in_the_end_tells_less_than_what_was_heard_before() -> None:
-    assert told_after(OVERLOADED, SILENT, terms=READ) is OVERLOADED.error
+@pytest.mark.parametrize("less", [SILENT, CUT, UNREACHED])
+def test_a_word_of_the_service_tells_more_than_what_came_after_it(less: Failed) -> None:
+    assert told_after(STOPPING, less, *[UNREACHED] * 40, terms=READ) is STOPPING.error
+
+
+def test_a_silence_tells_less_than_a_lost_connection_before_it() -> None:
+    assert told_after(CUT, SILENT, SILENT, SILENT, terms=READ) is CUT.error
+
+
+def test_a_probe_is_not_tried_again() -> None:
+    Call(Terms(5.0, {}, is_probe=True)).ends_with(UNREACHED)
 
 
 # The budget.

@@ -83,10 +83,11 @@ def test_it_stops_at_once_and_without_an_error(start_mock: Start, signal_name: s
 
 def test_nothing_that_callers_send_is_logged(lonely_mock: Any) -> None:
     body = {"amount": "10.00", "customer_id": "cust-secret", "idempotency_key": "key-secret"}
-    httpx.post(f"{lonely_mock.url}/api/payments", json=body)
-    httpx.get(f"{lonely_mock.url}/api/payments", params={"customer_id": "cust-secret"})
     document = 'mutation { createPayment(payload: {amount: "x-secret"}) { amount nothing } }'
-    httpx.post(f"{lonely_mock.url}/graphql", json={"query": document})
+    with httpx.Client(base_url=lonely_mock.url, timeout=LIMIT_SECONDS) as client:
+        client.post("/api/payments", json=body)
+        client.get("/api/payments", params={"customer_id": "cust-secret"})
+        client.post("/graphql", json={"query": document})
     assert "secret" not in lonely_mock.log.read_text()
 
 

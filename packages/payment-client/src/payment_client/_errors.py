@@ -185,7 +185,7 @@ def outcome_unknown(error: PaymentError, *, is_about_it: bool) -> OutcomeUnknown
         row = ERRORS["OUTCOME_UNKNOWN"]
         facts |= {"reason": row.reason, "code": row.code, "http_status": row.http_status}
         facts |= {"title": row.title, "violations": (), "metadata": NO_STRINGS}
-        facts["message"] = f"an attempt was lost on its way, and after it: {error.message}"
+        facts["message"] = f"an attempt was lost on its way; besides: {error.message}"
     return OutcomeUnknown(**(facts | {"retryable": True}))
 
 

@@ -97,6 +97,13 @@ class Failed:
         return self.error.code not in _CODES_OF_REFUSAL
 
     @property
+    def telling(self) -> int:
+        """A word says more than a lost connection, and that more than silence."""
+        if self.was_cut or not self.was_sent:
+            return 1
+        return 0 if self.error.reason == "DEADLINE_EXCEEDED" else 2
+
+    @property
     def least_pause_seconds(self) -> float:
         """What the service asks for."""
         told = self.error.retry_after
@@ -145,7 +152,7 @@ class Attempts:
         """How many have failed, without those that never left."""
         self._may_have_happened = False
         self._heard: Failed | None = None
-        """The last one, but a silence tells less than what was heard before it."""
+        """The last of those that say most."""
 
     def next_limit_seconds(self, now: float) -> float:
         """How long the next attempt may take."""
@@ -170,6 +177,7 @@ class Attempts:
         pause = failed.least_pause_seconds + self._chance() * ceiling
         is_worth_it = (
             failed.may_pass
+            and not self._terms.is_probe
             and self._sent < ATTEMPTS_LIMIT
             and now + pause < self._ends_at
             and (self._budget.is_left or not failed.is_trouble)
@@ -197,5 +205,5 @@ class Attempts:
         self._may_have_happened = self._may_have_happened or failed.may_have_happened
         if failed.is_trouble:
             self._budget.spend()
-        if self._heard is None or failed.error.reason != "DEADLINE_EXCEEDED":
+        if self._heard is None or failed.telling >= self._heard.telling:
             self._heard = failed

@@ -30,6 +30,8 @@ class Terms:
     timeout_seconds: float
     """All of its attempts together."""
     headers: Mapping[str, str]
+    is_probe: bool = False
+    """It asks how things are now, and is not tried again."""
     is_change: bool = False
     """It has an effect, which must happen once."""
     idempotency_key: str = ""
@@ -46,6 +48,13 @@ def terms_of_read(
 ) -> Terms:
     """The terms of a call that changes nothing; a header of the call wins over the client's."""
     return Terms(_timeout(settings, timeout_seconds), _headers(settings, headers))
+
+
+def terms_of_probe(
+    settings: Settings, timeout_seconds: float | None, headers: Mapping[str, str] | None
+) -> Terms:
+    """The terms of a look at the service itself."""
+    return Terms(_timeout(settings, timeout_seconds), _headers(settings, headers), is_probe=True)
 
 
 def terms_of_change(

@@ -8,7 +8,7 @@ from payment_client._calls import HEALTH
 from payment_client._settings import Tls, read_settings
 from payment_client._sync.connection import Connection
 from payment_client._sync.payments import Payments
-from payment_client._terms import terms_of_read
+from payment_client._terms import terms_of_probe
 from payment_client._types import Health
 
 
@@ -52,9 +52,9 @@ class PaymentClient:
         timeout_seconds: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Health:
-        """Whether the service can take payments now; Unavailable where it is not reached."""
+        """Whether the service can take payments now, asked once; Unavailable if not reached."""
         return self._connection.send(
-            HEALTH.call(terms_of_read(self._settings, timeout_seconds, headers))
+            HEALTH.call(terms_of_probe(self._settings, timeout_seconds, headers))
         )
 
     def close(self) -> None:
