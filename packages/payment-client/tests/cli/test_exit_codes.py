@@ -93,8 +93,18 @@ def test_an_unknown_outcome_names_the_key_to_repeat_it_with(
 
 def test_a_fault_of_the_service_is_told_as_one(abroad: "Program", foreign: "ForeignServer") -> None:
     foreign.fail(grpc.StatusCode.INTERNAL, "it broke")
-    ended = abroad.run("cancel", UNKNOWN_ID)
+    ended = abroad.run("get", UNKNOWN_ID)
     assert (ended.code, ended.failure["message"]) == (Exit.SERVICE_FAULT, "it broke")
+
+
+def test_an_api_key_comes_from_a_file_and_may_be_refused(
+    abroad: "Program", foreign: "ForeignServer", tmp_path: Path
+) -> None:
+    foreign.fail(grpc.StatusCode.UNAUTHENTICATED, "nobody knows this key")
+    (tmp_path / "key").write_text("sk_1\n")
+    ended = abroad.run("health", "--api-key-file", str(tmp_path / "key"))
+    assert foreign.metadata[0]["authorization"] == "Bearer sk_1"
+    assert (ended.code, ended.failure["message"]) == (Exit.FORBIDDEN, "nobody knows this key")
 
 
 def test_ctrl_c_during_a_change_names_the_key_to_repeat_it_with(
@@ -117,6 +127,7 @@ def test_ctrl_c_during_a_change_names_the_key_to_repeat_it_with(
         (["get"], "Missing argument 'PAYMENT_ID'"),
         (["list", "--metadata", "x"], "Invalid value for '--metadata': 'x' is not KEY=VALUE"),
         (["health", "--target", "http://here"], "must be host:port of gRPC"),
+        (["health", "--tls-key", "/dev/null"], "private_key and certificate_chain"),
     ],
 )
 def test_a_command_line_that_makes_no_sense_sends_nothing(

@@ -3,7 +3,7 @@
 Pure; never an exception's traceback, and nothing that the service did not say or the caller type.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +12,7 @@ from payment_client import (
     CursorExpired,
     IdempotencyKeyReused,
     IllegalTransition,
+    Internal,
     OutcomeUnknown,
     PaymentError,
     Unavailable,
@@ -23,6 +24,12 @@ from payment_client._cli.exits import Exit, exit_of
 
 REPEAT: Final = "It may have happened. The same again with --idempotency-key {} makes sure: once."
 """What to do where nobody knows; whoever reads it has to have the key."""
+
+_STEPS: Final[Mapping[type[PaymentError], str]] = {
+    VersionMismatch: "Look at the payment, and decide again.",
+    IdempotencyKeyReused: "Another request needs another key.",
+    CursorExpired: "Look at the payments, then watch anew, without the cursor.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +94,30 @@ def _hints(error: PaymentError) -> Iterator[str]:
     if len(error.violations) > 1:  # a single one is the message itself
         for violation in error.violations:
             yield f"{violation.field}: {violation.message}"
-    match error:
-        case AmountTooLarge(limit=limit) if limit is not None:
-            yield f"At most {limit:f} is left."
-        case IllegalTransition(allowed_actions=actions) if actions:
-            yield f"Possible now: {', '.join(actions)}."
-        case VersionMismatch():
-            yield "Look at the payment, and decide again."
-        case IdempotencyKeyReused():
-            yield "Another request needs another key."
-        case CursorExpired():
-            yield "Look at the payments, then watch anew, without the cursor."
-        case OutcomeUnknown():
-            yield REPEAT.format(error.idempotency_key)
-        case Unavailable(reason="UNAVAILABLE"):  # not the service's own word
-            yield "Is it there? --target or PAYMENT_TARGET says where it is looked for."
-        case _:
-            pass
+    if step := _STEPS.get(type(error)) or _step_after(error):
+        yield step
     if error.retry_after is not None:
         yield f"It may work in {error.retry_after.total_seconds():g} s."
     if error.request_id:
         yield f"For the operators of the service: request {error.request_id}."
+
+
+def _step_after(error: PaymentError) -> str:
+    """What to do now, where it depends on the error's own facts; empty where nobody knows."""
+    match error:
+        case AmountTooLarge(limit=limit) if limit is not None:
+            return f"At most {limit:f} is left."
+        case IllegalTransition(allowed_actions=actions) if actions:
+            return f"Possible now: {', '.join(actions)}."
+        case OutcomeUnknown():
+            return REPEAT.format(error.idempotency_key)
+        case Unavailable(reason="UNAVAILABLE"):  # not the service's own word
+            return "Is it there? --target or PAYMENT_TARGET says where it is looked for."
+        case Internal() if error.idempotency_key:
+            return f"Whether it took effect is not known. Its key was {error.idempotency_key}."
+        case PaymentError(code="UNAUTHENTICATED"):
+            return "PAYMENT_API_KEY or --api-key-file says who calls."
+    return ""
 
 
 def _facts(error: PaymentError) -> dict[str, object]:

@@ -94,37 +94,39 @@ def _keep(context: click.Context, option: click.Parameter, value: object) -> Non
         context.meta[f"{CONNECTION}{option.name}"] = value
 
 
+def _kept(name: str, purpose: str, **rest: Any) -> click.Option:
+    return click.Option([name], expose_value=False, callback=_keep, help=purpose, **rest)
+
+
 def connection_options() -> list[click.Parameter]:
     """The options of every command that calls the service, and of the program itself."""
+    pem = click.File("rb")
     return [
-        click.Option(
-            ["--target"],
+        _kept(
+            "--target",
+            "Where the service's gRPC is. Default: PAYMENT_TARGET, then 127.0.0.1:50051.",
             metavar="HOST:PORT",
-            expose_value=False,
-            callback=_keep,
-            help="Where the service's gRPC is. Default: PAYMENT_TARGET, then 127.0.0.1:50051.",
         ),
-        click.Option(
-            ["--merchant-id"],
-            metavar="ID",
-            expose_value=False,
-            callback=_keep,
-            help="Whose payments. Default: as the service decides.",
+        _kept("--merchant-id", "Whose payments. Default: as the service decides.", metavar="ID"),
+        _kept(
+            "--api-key-file",
+            "Has the API key; - is standard input. Default: PAYMENT_API_KEY.",
+            type=click.File("r"),
         ),
-        click.Option(
-            ["--timeout"],
+        _kept("--tls", "Encrypt the connection.", is_flag=True, default=None),
+        _kept("--tls-root", "Trust these certificates alone (PEM); implies --tls.", type=pem),
+        _kept("--tls-certificate", "A certificate of your own (PEM), with --tls-key.", type=pem),
+        _kept("--tls-key", "Its private key (PEM).", type=pem),
+        _kept(
+            "--timeout",
+            "The longest that a call may take. Default: PAYMENT_TIMEOUT_SECONDS, then 5.",
             type=float,
             metavar="SECONDS",
-            expose_value=False,
-            callback=_keep,
-            help="The longest that a call may take. Default: PAYMENT_TIMEOUT_SECONDS, then 5.",
         ),
-        click.Option(
-            ["--output"],
+        _kept(
+            "--output",
+            "Default: auto, a table on a terminal and JSON lines elsewhere.",
             type=click.Choice(FORMATS),
             is_eager=True,  # so that it holds for what is wrong with the others
-            expose_value=False,
-            callback=_keep,
-            help="Default: auto, a table on a terminal and JSON lines elsewhere.",
         ),
     ]

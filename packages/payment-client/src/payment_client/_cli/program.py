@@ -1,12 +1,12 @@
 """The program around its commands: the connection they share, and every way in which they end."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 import click
 
-from payment_client import PaymentClient, PaymentError, Payments
+from payment_client import PaymentClient, PaymentError, Payments, Tls
 from payment_client._cli import failures
 from payment_client._cli.exits import Exit
 from payment_client._cli.output import Output, OutputLost, forget_stdout
@@ -111,15 +111,36 @@ class Program(click.Group, _Sections):
         return code or Exit.DONE
 
 
-def _connected(context: click.Context) -> AbstractContextManager[PaymentClient]:
+def _connected(context: click.Context) -> PaymentClient:
+    given = {
+        name.removeprefix(CONNECTION): value
+        for name, value in context.meta.items()
+        if name.startswith(CONNECTION)
+    }
+    key_file: TextIO | None = given.get("api_key_file")
     try:
         return PaymentClient(
-            context.meta.get(f"{CONNECTION}target"),
-            merchant_id=context.meta.get(f"{CONNECTION}merchant_id"),
-            timeout_seconds=context.meta.get(f"{CONNECTION}timeout"),
+            given.get("target"),
+            merchant_id=given.get("merchant_id"),
+            api_key=None if key_file is None else key_file.read().strip(),
+            tls=_tls(given),
+            timeout_seconds=given.get("timeout"),
         )
     except ValueError as error:
         raise click.UsageError(str(error), context) from error
+
+
+def _tls(given: Mapping[str, Any]) -> Tls | None:
+    root, key, certificate = (
+        _contents(given.get(name)) for name in ("tls_root", "tls_key", "tls_certificate")
+    )
+    if not given.get("tls") and root is key is certificate is None:
+        return None
+    return Tls(root_certificates=root, private_key=key, certificate_chain=certificate)
+
+
+def _contents(file: BinaryIO | None) -> bytes | None:
+    return None if file is None else file.read()
 
 
 def _output(context: click.Context | None) -> Output:
