@@ -4,6 +4,7 @@ Its fixtures come with the installation (see `plugin`); `outcomes` names the pay
 decide what becomes of a payment. It runs the program as it is, and must never imitate it.
 """
 
+from payment_server.testing.line import PaymentLine
 from payment_server.testing.service import PaymentService
 
-__all__ = ["PaymentService"]
+__all__ = ["PaymentLine", "PaymentService"]

@@ -13,6 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from payment_client import AsyncPaymentClient, PaymentClient
+    from payment_server.testing.line import PaymentLine
     from payment_server.testing.service import PaymentService
     from payment_server.testing.sharing import SharedService
 
@@ -107,6 +108,15 @@ def async_payment_client(
     last reference to it.
     """
     return payment_service.async_client(merchant_id=payment_merchant)
+
+
+@pytest.fixture
+def payment_line(payment_service: "PaymentService") -> "Iterator[PaymentLine]":
+    """A way to the service that this test may break; the test makes clients of its `target`."""
+    from payment_server.testing.line import PaymentLine
+
+    with PaymentLine(payment_service.target) as line:
+        yield line
 
 
 def _settings(config: pytest.Config) -> dict[str, str]:
