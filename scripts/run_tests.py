@@ -4,8 +4,8 @@
 """`make test`: every check and every test of the repository, one line of totals at the end.
 
 Builds an environment per package that holds that package's dependencies alone, so that an
-undeclared one is found out, and one environment for the checks. Says a line per check; what a
-check printed is shown only when it failed. Arguments go to pytest.
+undeclared one is found out, one of installed wheels, as a consumer has it, and one for the checks.
+Says a line per check; what a check printed is shown only when it failed. Arguments go to pytest.
 
 With --long (`make test-long`) it runs only the tests that are marked `scaled`, many times as long
 and with other random choices each time; then all of payment-server's once more, on the gRPC server
@@ -28,6 +28,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".envs"
 PACKAGES = ("payment-server", "payment-proto", "payment-client", "requestor-mock")
+CONSUMER = "order-service"
+"""payment-client's example, in an environment of installed wheels alone."""
+EXAMPLE = ROOT / "packages/payment-client/examples/order-service"
+TEST_KIT = ROOT / "packages/payment-server/tests_with_client"
+CONSUMER_SUITES = {CONSUMER: (EXAMPLE, "-n4"), "the test kit": (TEST_KIT, "-n0")}
+"""With so many workers: by four they share a service, alone nobody is in a test's way."""
+TYPED = ("src", "tests", "tests_with_client")
+"""Of a project, as far as it has them."""
 SERVER_COMMAND = ENVIRONMENTS / "payment-server/bin/payment-server"
 UV = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".uv/bin/uv")
 
@@ -86,6 +94,8 @@ async def main(arguments: list[str]) -> int:
                 )
         if is_long and "environment payment-server" not in unusable:
             outcomes += await longer_tests(given, Path(folder))
+        if not is_long and f"environment {CONSUMER}" not in unusable:
+            outcomes += await consumer_tests(given, Path(folder))
     passed, failed, skipped = (
         sum(getattr(outcome, kind) for outcome in outcomes)
         for kind in ("passed", "failed", "skipped")
@@ -123,21 +133,27 @@ async def checks() -> list[Outcome]:
     tools_outcome = await environment("check", "--all-packages", "--all-groups")
     if tools_outcome.failed:
         return [tools_outcome]
+    projects = {package: ROOT / "packages" / package for package in PACKAGES}
+    projects[CONSUMER] = EXAMPLE
     mypy = (tools / "mypy", "--config-file", ROOT / "pyproject.toml", "--explicit-package-bases")
     outcomes = await asyncio.gather(
         *(  # the slow ones first
             check(
-                f"types of {package}",
+                f"types of {name}",
                 *mypy,
-                f"--cache-dir={ROOT}/.mypy_cache/{package}",
-                "src",
-                "tests",
-                folder=ROOT / "packages" / package,
+                f"--cache-dir={ROOT}/.mypy_cache/{name}",
+                *(each for each in TYPED if (folder / each).is_dir()),
+                folder=folder,
                 MYPYPATH="src:tests",
             )
-            for package in PACKAGES
+            for name, folder in projects.items()
         ),
         *(limited(environment(package)) for package in PACKAGES),
+        check(
+            f"environment {CONSUMER}",
+            *(UV, "run", "--script", "scripts/install_consumer.py", ENVIRONMENTS / CONSUMER),
+            UV=UV,
+        ),
         check("types of scripts", *mypy, f"--cache-dir={ROOT}/.mypy_cache/scripts", "scripts"),
         check("format", tools / "ruff", "format", "--check", "."),
         check("lint", tools / "ruff", "check", "."),
@@ -178,25 +194,19 @@ async def tests(
     transport: str,
     servers: int,
 ) -> Outcome:
-    """One package's tests in its own environment; the counts come from pytest's own report.
-
-    All of its tests, unless the arguments name files.
-    """
+    """One package's tests in its own environment: all of them, unless the arguments name files."""
     name = f"tests of {package}" + ("" if transport == "auto" else f" on {transport}")
     name += "" if servers == 1 else f", {servers} servers"
-    report_file = folder / f"{name}.xml"
     cores = os.cpu_count() or 1
     workers = max(cores, min(WORKERS_PER_CORE * cores, WORKERS_LIMIT))
-    ran = await command(
+    return await pytest_run(
         name,
-        ENVIRONMENTS / package / "bin/python",
-        *("-m", "pytest", "-n", "auto", "--dist=loadgroup", f"--junitxml={report_file}"),
-        *(
-            ()
-            if any(each.endswith(".py") for each in pytest_arguments)
-            else (f"packages/{package}",)
-        ),
+        package,
+        folder,
+        *("-n", "auto", "--dist=loadgroup"),
+        *(() if name_files(pytest_arguments) else (f"packages/{package}",)),
         *pytest_arguments,
+        may_be_empty=bool(pytest_arguments),
         PAYMENT_SERVER_COMMAND=str(SERVER_COMMAND),
         UV=UV,
         TEST_GRPC_TRANSPORT=transport,
@@ -204,7 +214,47 @@ async def tests(
         TEST_WORKERS=str(servers),
         PYTEST_XDIST_AUTO_NUM_WORKERS=str(workers),
     )
-    outcome = with_counts(ran, report_file, may_be_empty=bool(pytest_arguments))
+
+
+async def consumer_tests(arguments: list[str], folder: Path) -> list[Outcome]:
+    """What needs the client and the server's test kit beside each other. No folder of ours is their
+    environment: what the wheels lack, they lack."""
+    if name_files(arguments):
+        return []
+    return [
+        await pytest_run(
+            f"tests of {name}",
+            CONSUMER,
+            folder,
+            *(workers, str(suite), *arguments),
+            may_be_empty=bool(arguments),
+        )
+        for name, (suite, workers) in CONSUMER_SUITES.items()
+    ]
+
+
+def name_files(pytest_arguments: list[str]) -> bool:
+    return any(each.endswith(".py") for each in pytest_arguments)
+
+
+async def pytest_run(
+    name: str,
+    environment: str,
+    reports: Path,
+    *arguments: str | Path,
+    may_be_empty: bool,
+    **extra: str,
+) -> Outcome:
+    """One run in one environment; the counts come from pytest's own report."""
+    report_file = reports / f"{name}.xml"
+    ran = await command(
+        name,
+        ENVIRONMENTS / environment / "bin/python",
+        *("-m", "pytest", f"--junitxml={report_file}", *arguments),
+        folder=ROOT,
+        **extra,
+    )
+    outcome = with_counts(ran, report_file, may_be_empty=may_be_empty)
     report(outcome)
     return outcome
 
