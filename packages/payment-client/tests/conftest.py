@@ -306,6 +306,7 @@ class ForeignServer:
     metadata: list[Mapping[str, str | bytes]] = field(default_factory=list)
     arrivals: Semaphore = field(default_factory=lambda: Semaphore(0))
     stopping: Event = field(default_factory=Event)
+    running: list[grpc.Server] = field(default_factory=list)
 
     def fail(
         self, code: grpc.StatusCode, message: str = "", *trailing: tuple[str, str | bytes]
@@ -342,10 +343,18 @@ class ForeignServer:
         for _ in range(times):
             assert await asyncio.to_thread(self.arrivals.acquire, timeout=STOP_LIMIT_SECONDS)
 
-    def start(self, port: int = 0) -> grpc.Server:
+    def start(
+        self, port: int = 0, *, credentials: grpc.ServerCredentials | None = None
+    ) -> grpc.Server:
         server = grpc.server(ThreadPoolExecutor(16), handlers=[_EveryMethod(self)])
-        self.target = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
+        address = f"127.0.0.1:{port}"
+        if credentials is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, credentials)
+        self.target = f"127.0.0.1:{bound}"
         server.start()
+        self.running.append(server)
         return server
 
 
@@ -387,7 +396,8 @@ class _EveryMethod(grpc.GenericRpcHandler):
 def foreign() -> Iterator[ForeignServer]:
     """A running server of foreign make."""
     server = ForeignServer()
-    running = server.start()
+    server.start()
     yield server
     server.stopping.set()
-    running.stop(0).wait()
+    for each in server.running:
+        each.stop(0).wait()
