@@ -27,6 +27,7 @@ from payment_client import (
     NewPayment,
     NextAction,
     Operation,
+    OutcomeUnknown,
     Page,
     Payment,
     PaymentClient,
@@ -39,6 +40,7 @@ from payment_client import (
     RefundedPayment,
     RefundPage,
     RefundPager,
+    Tls,
 )
 
 
@@ -83,6 +85,17 @@ def blocking() -> None:
             assert_type(next(watcher), Event)
             assert_type(watcher.cursor, str)
         assert_type(client.health(), Health)
+
+
+def configured() -> None:
+    tls = Tls(root_certificates=b"...")
+    client = PaymentClient("10.0.0.1:50051,10.0.0.2:50051", api_key="sk_1", tls=tls)
+    try:
+        client.payments.create(amount="10.00", customer_id="cust123", idempotency_key="order-42")
+    except OutcomeUnknown as error:
+        assert_type(error.idempotency_key, str)
+    finally:
+        client.close()
 
 
 async def asynchronous() -> None:
