@@ -104,7 +104,7 @@ class Program:
             return Ended(process.wait(END_LIMIT_SECONDS), shown.decode().replace("\r\n", "\n"))
 
     def environment(self, **more: str) -> dict[str, str]:
-        leading = re.compile(r"PAYMENT|NO_COLOR|FORCE_COLOR|COLUMNS|LINES|TTY_")
+        leading = re.compile(r"PAYMENT|NO_COLOR|FORCE_COLOR|COLUMNS|LINES|TTY_|PYTHONUNBUFFERED")
         kept = {name: value for name, value in os.environ.items() if not leading.match(name)}
         path = f"{PAYMENTS.parent}{os.pathsep}{kept['PATH']}"
         own = {"PAYMENT_TARGET": self.target, "PAYMENT_TIMEOUT_SECONDS": _TIMEOUT_SECONDS}

@@ -88,7 +88,9 @@ def test_an_unknown_outcome_names_the_key_to_repeat_it_with(
     foreign.fail(grpc.StatusCode.UNAVAILABLE, "who knows", details("OUTCOME_UNKNOWN"))
     ended = abroad.run("create", "--amount", "1", "--customer-id", "c", "--timeout", "2")
     assert (ended.code, ended.failure["error"]) == (Exit.OUTCOME_UNKNOWN, "OutcomeUnknown")
-    assert ended.failure["idempotency_key"].encode() in foreign.requests[0]
+    key = ended.failure["idempotency_key"]
+    assert key
+    assert key.encode() in foreign.requests[0]
 
 
 def test_a_fault_of_the_service_is_told_as_one(abroad: "Program", foreign: "ForeignServer") -> None:
@@ -126,6 +128,8 @@ def test_ctrl_c_during_a_change_names_the_key_to_repeat_it_with(
     [
         (["get"], "Missing argument 'PAYMENT_ID'"),
         (["list", "--metadata", "x"], "Invalid value for '--metadata': 'x' is not KEY=VALUE"),
+        (["list", "--metadata", "a=1", "--metadata", "a=2"], "'a' is there twice"),
+        (["list", "--created-from", "yesterday"], "'yesterday' is no time"),
         (["health", "--target", "http://here"], "must be host:port of gRPC"),
         (["health", "--tls-key", "/dev/null"], "private_key and certificate_chain"),
     ],

@@ -169,8 +169,10 @@ class TestFailure:
 
     def test_each_violation_has_a_line(self) -> None:
         wrong = (FieldViolation(field="a", message="is b"), FieldViolation(field="c", message="d"))
-        lines = failure_of(InvalidRequest("a is b; c d", violations=wrong)).for_people().split("\n")
-        assert lines[1:] == ["  a: is b", "  c: d"]
+        error = InvalidRequest("a is b; c d", title="It is wrong.", reason="R", violations=wrong)
+        told = failure_of(error)
+        assert told.for_people() == "payments: it is wrong (R)\n  a: is b\n  c: d"
+        assert json.loads(told.for_programs())["message"] == "a is b; c d"
 
     def test_programs_are_told_all_in_one_line(self) -> None:
         error = RateLimited("no\nmore", reason="RATE_LIMITED", retry_after=timedelta(seconds=1))

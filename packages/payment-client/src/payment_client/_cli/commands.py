@@ -139,7 +139,9 @@ def list_payments(
 def _show_first(session: Session, found: Iterator[Payment], limit: int | None) -> None:
     session.output.show_payments(islice(found, limit))
     if limit is not None and next(found, None) is not None:
-        session.output.note(f"There are more: --limit {10 * limit} shows more, --output json all.")
+        session.output.note(
+            f"There are more: --limit {10 * limit} shows more, --output json all of them."
+        )
 
 
 @payments.command()
@@ -316,6 +318,7 @@ def watch(
             for event in islice(watcher, limit):
                 session.output.show_watched(event, watcher.cursor)
         except KeyboardInterrupt:  # as a watch ends
+            session.output.close_echo()
             return Exit.INTERRUPTED
         finally:
             session.output.note(f"To go on behind this: --cursor {watcher.cursor}")

@@ -43,7 +43,7 @@ class Failure:
     hints: tuple[str, ...] = ()
     """What people are told besides, a line each."""
     facts: dict[str, object] = field(default_factory=dict)
-    """What programs are told besides."""
+    """What programs are told besides, or in place of it."""
 
     def for_people(self) -> str:
         """A sentence with its reason, and what follows from it on lines of their own."""
@@ -53,12 +53,15 @@ class Failure:
     def for_programs(self) -> str:
         """The same as one line of JSON."""
         told = {"exit_code": int(self.exit), "reason": self.reason, "message": self.message}
-        return line({**told, **self.facts})
+        return line(told | self.facts)
 
 
 def failure_of(error: PaymentError) -> Failure:
     """What is told of a call that failed."""
-    return Failure(exit_of(error), error.reason, error.message, tuple(_hints(error)), _facts(error))
+    # Of several violations the message is one long line; people get a line each.
+    is_list = len(error.violations) > 1 and error.title
+    sentence = error.title[0].lower() + error.title[1:].rstrip(".") if is_list else error.message
+    return Failure(exit_of(error), error.reason, sentence, tuple(_hints(error)), _facts(error))
 
 
 def misuse(message: str, command: str) -> Failure:
@@ -123,6 +126,7 @@ def _step_after(error: PaymentError) -> str:
 def _facts(error: PaymentError) -> dict[str, object]:
     wait = error.retry_after
     return {
+        "message": error.message,
         "error": type(error).__name__,
         "code": error.code,
         "http_status": error.http_status,

@@ -85,6 +85,11 @@ class Output:
         if self.is_table and self._tells_people:
             _tell(text)
 
+    def close_echo(self) -> None:
+        """Ends the line on which a terminal shows the ^C that was pressed."""
+        if _is_for_people("auto", sys.stderr):
+            _tell("")
+
     def tell(self, failure: Failure) -> None:
         """Why there is no result, or not the one that was asked for."""
         _tell(failure.for_people() if self._tells_people else failure.for_programs())

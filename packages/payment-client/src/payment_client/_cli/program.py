@@ -33,7 +33,7 @@ class _Sections(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Connection and output": []}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 title = "Connection and output" if parameter.name in shared else "Options"
                 sections[title].append(record)
         for title, records in sections.items():
@@ -59,6 +59,7 @@ class Command(_Sections):
         except PaymentError as error:
             failure = failures.failure_of(error)
         except KeyboardInterrupt:
+            output.close_echo()
             failure = failures.interruption(key)
         except OutputLost as lost:
             if lost.reader_is_gone:
