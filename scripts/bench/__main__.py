@@ -19,7 +19,7 @@ from scripts.bench.figures import Spread, figures
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything. The times are for each run, of which a repetition has about 35."""
+    """How much of everything. The times are for each run, of which a repetition has about 40."""
 
     repetitions: int
     warm_up_seconds: float
@@ -36,13 +36,18 @@ async def bench(size: Size, transports: tuple[str, ...]) -> int:
     repetitions: list[dict[str, Result]] = []
     starts: dict[str, list[float]] = {}
     total = Count()
-    async with database.running() as postgres, Generator.started() as generator:
+    async with (
+        database.running() as postgres,
+        Generator.started("scripts.bench.load") as generator,
+        Generator.started("scripts.bench.callers") as callers,
+    ):
         for number in range(size.repetitions):
             async with services.serving(postgres, transports) as running:
                 contest = Contest(
                     postgres,
                     running,
                     generator,
+                    callers,
                     warm_up_seconds=size.warm_up_seconds,
                     seconds=size.seconds,
                 )

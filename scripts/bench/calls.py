@@ -33,6 +33,11 @@ CONSTANT_HEADERS: Final = {"x-request-id": "bench-0000000", "grpc-timeout": "20S
 BATCHES: Final = {"batch create of 100": 100, "batch create of 1,000": 1_000}
 """The calls with many payments in one, and how many."""
 
+BY_CLIENT: Final = "create by payment-client"
+BY_STUB: Final = "create by generated stub"
+BY_CALLERS: Final = (BY_CLIENT, BY_STUB)
+"""The calls that are made from Python, for what that costs the caller."""
+
 _MUTATION: Final = (
     "mutation ($input: PaymentInput!, $key: String) { createPayment(payload: $input,"
     " idempotencyKey: $key) { paymentId amount currency status createdAt } }"

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from payment_server.store.embedded import DATABASE
-from scripts.bench.calls import BATCHES
+from scripts.bench.calls import BATCHES, BY_CALLERS
 from scripts.bench.load import Job, Measured, Report
 from scripts.bench.postgres import FOLDER, PLAIN, Postgres
 from scripts.bench.services import SEVERAL, Services
@@ -104,6 +104,8 @@ def runs(transports: tuple[str, ...]) -> Iterator[Run]:
         yield Run(ours, "process")
         yield Run(ours, "list")
     yield Run("pgbench", "select")
+    for call in BY_CALLERS:
+        yield Run(transports[0], call, connections=1)
     for contestant in (*transports, "usual"):
         yield Run(contestant, "create", half_of=f"{contestant}: create, 64 in flight")
     for contestant in (*transports, "usual"):
@@ -124,6 +126,7 @@ class Contest:
         postgres: Postgres,
         services: Services,
         generator: "Generator",
+        callers: "Generator",
         *,
         warm_up_seconds: float,
         seconds: float,
@@ -131,6 +134,7 @@ class Contest:
         self._postgres = postgres
         self._services = services
         self._generator = generator
+        self._callers = callers
         self._warm_up_seconds = warm_up_seconds
         self._seconds = seconds
         self.count = Count()
@@ -155,7 +159,8 @@ class Contest:
 
     async def _loaded(self, run: Run, before: Mapping[str, Result]) -> Result:
         service = self._services[run.contestant]
-        measured = await self._generator.measured(await self._job(run, before))
+        generator = self._callers if run.call in BY_CALLERS else self._generator
+        measured = await generator.measured(await self._job(run, before))
         self._book(run, measured)
         return Result(
             name=run.name,
@@ -198,17 +203,17 @@ class Contest:
 
 
 class Generator:
-    """The load generator's process, for one job at a time."""
+    """A process that makes calls, for one job at a time."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
     @asynccontextmanager
-    async def started(cls) -> "AsyncIterator[Generator]":
+    async def started(cls, module: str) -> "AsyncIterator[Generator]":
         """Ends with the context, or with this process: its input ends then."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "scripts.bench.load"),
+            *(sys.executable, "-m", module),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from scripts.bench.calls import BY_CLIENT, BY_STUB
 from scripts.bench.contest import Result
 from scripts.bench.services import SEVERAL, TRANSPORTS
 
@@ -146,6 +147,9 @@ def _of_all(ours: str) -> Iterator[_Wanted]:
     yield _Wanted(name, create, row_by_row, (0.5, None), is_ceiling=True)
     name = "lone create / pgbench's lone insert of a row, p50"
     yield _Wanted(name, half_way(lone), half_way(insert), (5, None), is_ceiling=True)
+    client, stub = (cpu(f"{ours}: {call}, 64 in flight", "client") for call in (BY_CLIENT, BY_STUB))
+    name = "payment-client / generated stub, CPU of the caller"
+    yield _Wanted(name, client, stub, (1.15, None), is_ceiling=True)
     echo = cpu("litestar: echo, 64 in flight on 64", "server")
     for kind, most in (("REST", 3), ("GraphQL", 7)):
         mock = cpu(f"mock: {kind} create, 64 in flight on 64", "server")

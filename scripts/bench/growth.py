@@ -104,7 +104,7 @@ async def bench(largest: int, transport: str) -> None:
     """Prints the tables and keeps the figures."""
     async with (
         database.running() as postgres,
-        Generator.started() as generator,
+        Generator.started("scripts.bench.load") as generator,
         services.serving(postgres, (transport,)) as running,
     ):
         with running.on(transport):

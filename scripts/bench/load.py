@@ -8,7 +8,7 @@ must cost far less than what it measures: no client library, no task per call.
 import selectors
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from typing import Final
 
@@ -91,21 +91,33 @@ class Window:
         """Also before its time, when there is nothing left to send."""
         self.is_over = True
         if self._meter is not None:
-            after = _used(self._meter)
+            # Its own time is read next to what it did: to read the others' takes some of it.
+            after = {"client": time.process_time()} | self._meter.seconds()
             self.seconds, self.measured = now - self._began, sorted(self.latencies)
             per_call = MICROSECONDS / max(len(self.measured), 1)
             self.cpu_us = {name: (after[name] - self._before[name]) * per_call for name in after}
 
+    def result(self, score: Score) -> Measured:
+        """What was measured, and what became of the calls; ServerLeft where none was."""
+        if not self.measured:
+            raise ServerLeft(f"nothing was measured; failed: {dict(score.failed)}")
+        return Measured(
+            per_second=len(self.measured) / self.seconds,
+            calls=len(self.measured),
+            cpu_us=self.cpu_us,
+            p50_ms=_quantile(self.measured, 0.5) * 1_000,
+            p99_ms=_quantile(self.measured, 0.99) * 1_000,
+            answered=score.answered,
+            replayed=score.replayed,
+            failed=dict(score.failed),
+        )
+
     def _open(self) -> None:
         self._meter = Meter(self._job.meters)
-        self._before = _used(self._meter)
+        self._before = self._meter.seconds() | {"client": time.process_time()}
         self.latencies.clear()
         self._began = time.perf_counter()
         self._look_at = self._began + self._job.seconds
-
-
-def _used(meter: Meter) -> dict[str, float]:
-    return meter.seconds() | {"client": time.process_time()}
 
 
 class Load:
@@ -135,7 +147,7 @@ class Load:
             self._receive(SILENCE_LIMIT_SECONDS)
         for line in self._lines:
             line.close()
-        return self._result()
+        return self._window.result(self._score)
 
     def _run_closed(self) -> None:
         share, rest = divmod(self._job.in_flight, len(self._lines))
@@ -182,21 +194,6 @@ class Load:
             answers.append((line, len(due)))
         return answers
 
-    def _result(self) -> Measured:
-        window, score = self._window, self._score
-        if not window.measured:
-            raise ServerLeft(f"nothing was measured; failed: {dict(score.failed)}")
-        return Measured(
-            per_second=len(window.measured) / window.seconds,
-            calls=len(window.measured),
-            cpu_us=window.cpu_us,
-            p50_ms=_quantile(window.measured, 0.5) * 1_000,
-            p99_ms=_quantile(window.measured, 0.99) * 1_000,
-            answered=score.answered,
-            replayed=score.replayed,
-            failed=dict(score.failed),
-        )
-
 
 def _lines(job: Job, score: Score) -> Iterator[Line]:
     if job.is_http:
@@ -229,11 +226,11 @@ def _quantile(ordered: list[float], share: float) -> float:
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
-def main() -> None:
+def serve(measured: Callable[[Job], Measured]) -> None:
     """A job a line, until stdin ends; for each a line with what was measured, or what failed."""
     for line in sys.stdin.buffer:
         try:
-            report = Report(measured=Load(msgspec.json.decode(line, type=Job)).run())
+            report = Report(measured=measured(msgspec.json.decode(line, type=Job)))
         except (ServerLeft, OSError) as error:
             report = Report(error=str(error) or type(error).__name__)
         sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
@@ -241,4 +238,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(lambda job: Load(job).run())
