@@ -190,6 +190,11 @@ def test_an_attempt_after_one_that_never_left_is_still_the_first() -> None:
     assert call.limits == pytest.approx([2.5, 2.35, 2.25])
 
 
+def test_no_attempt_begins_that_could_bring_no_answer_home() -> None:
+    call = Call(Terms(1.0, {}), chance=0.0)
+    call.ends_with(CUT, each_takes=0.96)
+
+
 def test_no_attempt_begins_when_the_time_is_over() -> None:
     Call(Terms(0.5, {}), chance=0.0).ends_with(SILENT)
 

@@ -3,14 +3,18 @@
 import pytest
 
 from payment_client import AsyncPaymentClient, PaymentClient, Tls
-from payment_client._settings import MAX_TARGETS, Settings, read_settings
+from payment_client._settings import MAX_TARGETS, Addresses, Settings, read_settings
 
 
 def test_without_arguments_and_environment_the_defaults_hold() -> None:
-    settings = Settings(
-        "127.0.0.1:50051", is_one_address=True, tls=None, headers={}, timeout_seconds=5.0
+    assert read_settings(environment={}) == Settings(
+        "127.0.0.1:50051",
+        addresses=Addresses.ONE,
+        authority=None,
+        tls=None,
+        headers={},
+        timeout_seconds=5.0,
     )
-    assert read_settings(environment={}) == settings
 
 
 def test_the_environment_names_target_and_timeout() -> None:
@@ -88,17 +92,17 @@ def test_a_merchant_id_that_no_merchant_can_have_is_refused(merchant_id: str) ->
 )
 def test_several_addresses_are_one_target_of_grpc(targets: str, target: str) -> None:
     settings = read_settings(targets, environment={})
-    assert (settings.target, settings.is_one_address) == (target, False)
+    assert (settings.target, settings.addresses) == (target, Addresses.SEVERAL)
 
 
 @pytest.mark.parametrize("target", ["127.0.0.1:1", "[::1]:1", "localhost:1", "unix:/run/payments"])
 def test_an_address_and_this_machine_are_one_address(target: str) -> None:
-    assert read_settings(target, environment={}).is_one_address
+    assert read_settings(target, environment={}).addresses is Addresses.ONE
 
 
 @pytest.mark.parametrize("target", ["payments:1", "dns:///payments:1"])
 def test_a_name_may_have_several_addresses(target: str) -> None:
-    assert not read_settings(target, environment={}).is_one_address
+    assert read_settings(target, environment={}).addresses is Addresses.OF_A_NAME
 
 
 @pytest.mark.parametrize(
@@ -113,6 +117,10 @@ def test_a_name_may_have_several_addresses(target: str) -> None:
 def test_several_targets_that_grpc_cannot_take_together_are_refused(targets: str) -> None:
     with pytest.raises(ValueError, match="must be IP addresses of one family"):
         read_settings(targets, environment={})
+
+
+def test_several_targets_are_called_by_the_first_as_a_list_is_no_name() -> None:
+    assert read_settings("127.0.0.1:1,127.0.0.2:2", environment={}).authority == "127.0.0.1:1"
 
 
 def test_an_empty_one_among_several_targets_is_refused() -> None:
@@ -146,7 +154,13 @@ def test_an_api_key_does_not_leave_this_machine_in_the_open(target: str) -> None
 
 @pytest.mark.parametrize("target", ["payments:1", "10.0.0.1:1,10.0.0.2:1"])
 def test_with_tls_an_api_key_goes_anywhere(target: str) -> None:
-    assert read_settings(target, api_key="sk_1", tls=Tls(), environment={}).headers
+    tls = Tls(server_name="payments.example")
+    assert read_settings(target, api_key="sk_1", tls=tls, environment={}).headers
+
+
+def test_several_targets_with_tls_need_the_name_of_their_certificate() -> None:
+    with pytest.raises(ValueError, match="give its name"):
+        read_settings("10.0.0.1:1,10.0.0.2:1", tls=Tls(), environment={})
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,15 @@ async def test_a_certificate_for_another_name_is_not_trusted(
     assert foreign.metadata == []
 
 
+async def test_the_name_of_the_certificate_can_be_given(
+    connect: "Callable[..., Twin]", target: str
+) -> None:
+    by_address = target.replace("localhost", "127.0.0.1")
+    tls = Tls(root_certificates=AUTHORITY.cert_pem.bytes(), server_name="localhost")
+    assert (await connect(by_address, tls=tls).health()).healthy
+    assert (await connect(f"{by_address},{by_address}", tls=tls).health()).healthy
+
+
 async def test_a_server_that_asks_for_certificates_gets_the_clients(
     connect: "Callable[..., Twin]", foreign: "ForeignServer"
 ) -> None:

@@ -1,11 +1,11 @@
 """How a channel to the service is set up, the same for both clients. Opens nothing."""
 
 import json
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
-from payment_client._settings import Settings
+from payment_client._settings import Addresses, Settings
 
 _MAX_ANSWER_BYTES: Final = 1000 * 80 * 1024
 """A page of the contract's most payments, each as large as its request could be (64 KiB), with
@@ -35,19 +35,26 @@ _OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.enable_http_proxy", 0),
 )
 
-_SPREAD: Final = json.dumps(
-    {
-        "loadBalancingConfig": [{"round_robin": {}}],
-        "healthCheckConfig": {"serviceName": "payment.v1.PaymentService"},
-    }
-)
-"""Calls go in turn to all addresses whose server says that it serves (grpc.health.v1). With a
-single one there is nothing to choose, and no stream to ask for."""
+_IN_TURN: Final[dict[str, Any]] = {"loadBalancingConfig": [{"round_robin": {}}]}
+_TO_THE_WELL: Final[dict[str, Any]] = {
+    "healthCheckConfig": {"serviceName": "payment.v1.PaymentService"}
+}
+"""Only those that say on grpc.health.v1 that they serve: each server is asked by a stream."""
+_SERVICE_CONFIGS: Final = {
+    Addresses.OF_A_NAME: json.dumps(_IN_TURN),
+    # Where there surely is another one. Of a lone server its own word is worth more: it says why.
+    Addresses.SEVERAL: json.dumps(_IN_TURN | _TO_THE_WELL),
+}
 
 
 def options_of(settings: Settings) -> tuple[tuple[str, int | str], ...]:
     """What the channel is told; the reasons are beside each."""
-    return _OPTIONS if settings.is_one_address else (*_OPTIONS, ("grpc.service_config", _SPREAD))
+    more = {
+        "grpc.service_config": _SERVICE_CONFIGS.get(settings.addresses),
+        "grpc.default_authority": settings.authority,
+        "grpc.ssl_target_name_override": settings.authority if settings.tls else None,
+    }
+    return *_OPTIONS, *((name, value) for name, value in more.items() if value is not None)
 
 
 def credentials_of(settings: Settings) -> grpc.ChannelCredentials | None:

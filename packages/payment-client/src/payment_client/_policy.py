@@ -23,6 +23,8 @@ FIRST_SHARE: Final = 0.5
 another. Later attempts may use all that is left."""
 FIRST_LEAST_SECONDS: Final = 1.0
 """Or all of a shorter timeout: less is too little for a service that is busy."""
+LEAST_SECONDS: Final = 0.05
+"""For a later attempt: with less it would bring no answer home, and only leave doubt."""
 FIRST_PAUSE_SECONDS: Final = 0.1
 """The ceiling of the first pause: longer than a service takes for a call, and hardly felt."""
 UNREACHED_PAUSE_SECONDS: Final = 0.3
@@ -179,7 +181,7 @@ class Attempts:
             failed.may_pass
             and not self._terms.is_probe
             and self._sent < ATTEMPTS_LIMIT
-            and now + pause < self._ends_at
+            and now + pause + LEAST_SECONDS < self._ends_at
             and (self._budget.is_left or not failed.is_trouble)
         )
         return pause if is_worth_it else None

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final
 
@@ -44,11 +45,13 @@ _ONE_OF_THIS_MACHINE: Final = re.compile(
 class Tls:
     """An encrypted connection, and what it is checked against. All of it is PEM.
 
-    Without `root_certificates` those that grpcio brings are trusted. A `private_key` with its
+    Without `root_certificates` those that grpcio brings are trusted. `server_name` is what the
+    service's certificate has to be for, where the target is not that name. A `private_key` with its
     `certificate_chain` is for a service that asks for its clients' certificates (mutual TLS).
     """
 
     root_certificates: bytes | None = None
+    server_name: str | None = None
     private_key: bytes | None = field(default=None, repr=False)
     certificate_chain: bytes | None = None
 
@@ -57,14 +60,24 @@ class Tls:
             raise ValueError("private_key and certificate_chain belong together")
 
 
+class Addresses(Enum):
+    """How many the target has."""
+
+    ONE = auto()
+    OF_A_NAME = auto()
+    """As many as the DNS says."""
+    SEVERAL = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Where the service is and how it is called; all of it valid."""
 
     target: str
     """As gRPC takes it."""
-    is_one_address: bool
-    """Surely: of a name there may be several."""
+    addresses: Addresses
+    authority: str | None
+    """What the service is called on the wire, where that is not the target."""
     tls: Tls | None
     headers: Mapping[str, str] = field(repr=False)
     """What goes with every call."""
@@ -93,9 +106,12 @@ def read_settings(
         headers[_MERCHANT_HEADER] = _checked_merchant_id(merchant_id)
     if api_key is not None:
         headers[_AUTHORIZATION_HEADER] = f"Bearer {_checked_api_key(api_key, targets, tls)}"
+    if len(targets) > 1 and tls is not None and tls.server_name is None:
+        raise ValueError("several targets have one certificate: give its name, Tls(server_name=…)")
     return Settings(
         target=targets[0] if len(targets) == 1 else _target_of_several(targets),
-        is_one_address=len(targets) == 1 and _is_one_address(targets[0]),
+        addresses=_addresses(targets),
+        authority=_authority(targets, tls),
         tls=tls,
         headers=MappingProxyType(headers),
         timeout_seconds=checked_timeout(timeout_seconds),
@@ -171,9 +187,19 @@ def _is_address(target: str, family: str) -> bool:
     return True
 
 
-def _is_one_address(target: str) -> bool:
+def _addresses(targets: list[str]) -> Addresses:
+    if len(targets) > 1:
+        return Addresses.SEVERAL
+    [target] = targets
     is_address = _is_address(target, "ipv4") or _is_address(target, "ipv6")
-    return is_address or _ONE_OF_THIS_MACHINE.fullmatch(target) is not None
+    is_one = is_address or _ONE_OF_THIS_MACHINE.fullmatch(target)
+    return Addresses.ONE if is_one else Addresses.OF_A_NAME
+
+
+def _authority(targets: list[str], tls: Tls | None) -> str | None:
+    if tls is not None:
+        return tls.server_name
+    return targets[0] if len(targets) > 1 else None  # a list is no name (RFC 3986)
 
 
 def _checked_merchant_id(merchant_id: str) -> str:

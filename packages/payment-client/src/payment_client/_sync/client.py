@@ -16,7 +16,7 @@ class PaymentClient:
     """The payment service, blocking. Close it, or use it as a context manager.
 
     `target` is host:port (else PAYMENT_TARGET, else 127.0.0.1:50051), or several IP addresses with
-    their ports and commas between: calls go to those in turn whose service is well, as to all
+    their ports and commas between: calls go to those in turn whose service is well, and to all
     addresses of a name. `timeout_seconds` is the longest that a call may take with all of its
     attempts (else PAYMENT_TIMEOUT_SECONDS, else 5). `api_key` (else PAYMENT_API_KEY) goes with
     every call as a bearer, and leaves this machine only with `tls`; `merchant_id` goes as

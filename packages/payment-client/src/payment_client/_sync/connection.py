@@ -96,17 +96,21 @@ class Connection:
     def _opened(self) -> PaymentServiceStub:
         if self._end.is_set():
             raise RuntimeError(CLOSED)
-        if self._process_id == os.getpid():
-            assert self._stub is not None  # noqa: S101 - it is there before the id
-            return self._stub
-        with self._changing:
-            if self._stub is None:
-                self._channel = _channel_of(self._settings)
-                self._stub = PaymentServiceStub(self._channel)
-                self._process_id = os.getpid()
+        if self._stub is None:
+            self._stub = self._new_stub()
         if self._process_id != os.getpid():
             raise RuntimeError(FORKED)
         return self._stub
+
+    def _new_stub(self) -> PaymentServiceStub:
+        with self._changing:
+            if self._stub is not None:  # another thread was faster
+                return self._stub
+            if self.is_closed:
+                raise RuntimeError(CLOSED)
+            self._process_id = os.getpid()
+            self._channel = _channel_of(self._settings)
+            return PaymentServiceStub(self._channel)
 
 
 def _channel_of(settings: Settings) -> grpc.Channel:
