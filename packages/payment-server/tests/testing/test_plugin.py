@@ -49,7 +49,7 @@ def test_a_service_that_cannot_start_tells_its_own_log(inner: InnerRun) -> None:
     )
     code, output = inner.finish()
     assert code == 1
-    assert "payment-server: PAYMENT_SANDBOX_SETTLE_MS must be" in output
+    assert "has ended: payment-server: PAYMENT_SANDBOX_SETTLE_MS must be" in output
     assert inner.is_gone()
 
 

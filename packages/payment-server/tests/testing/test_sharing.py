@@ -3,7 +3,9 @@
 import os
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -32,6 +34,27 @@ def test_that_takes_long(payment_service, number):
     with (Path(__file__).parent / "targets").open("a") as targets:
         targets.write(payment_service.target + chr(10))
     time.sleep(60)
+"""
+
+
+FORKING = """
+import fcntl, os, sys
+from pathlib import Path
+from payment_server.testing.sharing import SharedService
+
+folder = Path(sys.argv[1])
+shared = SharedService(folder)
+shared.hold()
+began, parent_ends = os.pipe(), os.pipe()
+if os.fork() == 0:
+    os.close(parent_ends[1])
+    os.write(began[1], b".")
+    os.read(parent_ends[0], 1)
+    os._exit(0)
+os.read(began[0], 1)
+shared.leave()
+fcntl.flock(os.open(folder / "users", os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
+print("nobody holds it")
 """
 
 
@@ -106,3 +129,10 @@ def test_ctrl_c_under_xdist_leaves_nothing(inner: InnerRun) -> None:
     os.killpg(run.pid, signal.SIGINT)
     assert ended(run) != 0
     assert inner.is_gone()
+
+
+def test_a_fork_of_a_test_holds_no_service(tmp_path: Path) -> None:
+    printed = subprocess.run(
+        [sys.executable, "-c", FORKING, tmp_path], capture_output=True, text=True
+    )
+    assert printed.stdout == "nobody holds it\n", printed.stderr

@@ -147,7 +147,8 @@ class SharedService:
         said = ""
         with suppress(OSError):
             said = self.log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL_CHARACTERS:]
-        return ServiceNotStarted(f"the payment service {what}; {self.log} says:\n{said}")
+        reason = (said.splitlines() or [""])[-1]  # first, as summaries show one line
+        return ServiceNotStarted(f"the payment service {what}: {reason}\n{self.log}:\n{said}")
 
 
 def _locked(descriptor: int, kind: int) -> bool:
