@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from payment_client import PaymentClient
+
+if TYPE_CHECKING:
+    from conftest import ForeignServer
 
 PAYMENTS: Final = Path(sys.executable).with_name("payments")
 END_LIMIT_SECONDS: Final = 30
@@ -129,6 +132,13 @@ def program(service: str, merchant_id: str) -> Iterator[Program]:
     for process in program.started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def abroad(program: Program, foreign: "ForeignServer") -> Program:
+    """`payments` at a server of foreign make."""
+    program.target = foreign.target
+    return program
 
 
 @pytest.fixture

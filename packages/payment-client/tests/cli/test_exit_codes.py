@@ -24,13 +24,6 @@ UNKNOWN_ID: Final = "019ab000-0000-7000-8000-000000000000"
 README: Final = Path(__file__).resolve().parents[2] / "README.md"
 
 
-@pytest.fixture
-def abroad(program: "Program", foreign: "ForeignServer") -> "Program":
-    """`payments` at a server of foreign make."""
-    program.target = foreign.target
-    return program
-
-
 def details(reason: str) -> tuple[str, bytes]:
     status = Status()
     status.details.add().Pack(ErrorInfo(reason=reason, domain="payment.v1"))
@@ -97,16 +90,6 @@ def test_a_fault_of_the_service_is_told_as_one(abroad: "Program", foreign: "Fore
     foreign.fail(grpc.StatusCode.INTERNAL, "it broke")
     ended = abroad.run("get", UNKNOWN_ID)
     assert (ended.code, ended.failure["message"]) == (Exit.SERVICE_FAULT, "it broke")
-
-
-def test_an_api_key_comes_from_a_file_and_may_be_refused(
-    abroad: "Program", foreign: "ForeignServer", tmp_path: Path
-) -> None:
-    foreign.fail(grpc.StatusCode.UNAUTHENTICATED, "nobody knows this key")
-    (tmp_path / "key").write_text("sk_1\n")
-    ended = abroad.run("health", "--api-key-file", str(tmp_path / "key"))
-    assert foreign.metadata[0]["authorization"] == "Bearer sk_1"
-    assert (ended.code, ended.failure["message"]) == (Exit.FORBIDDEN, "nobody knows this key")
 
 
 def test_ctrl_c_during_a_change_names_the_key_to_repeat_it_with(
