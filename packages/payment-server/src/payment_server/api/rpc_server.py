@@ -32,6 +32,9 @@ _OPTIONS: Final = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.ping_timeout_ms", 10_000),  # the library's minute would count instead
     ("grpc.http2.max_pings_without_data", 0),
+    # So often may a client ask the same; the library's own limit is five minutes, after which it
+    # hangs up.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
 HANDSHAKE_SECONDS: Final = 0.25  # a way around the world, for connections that have begun
 _REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
