@@ -29,10 +29,10 @@ def test_a_service_that_wants_certificates_gets_them_and_the_api_key(
     credentials = grpc.ssl_server_credentials([pair], authority.cert_pem.bytes(), True)
     foreign.answer = lambda _request, _context: HEALTHY.SerializeToString()
     foreign.start(credentials=credentials)
-    abroad.target = foreign.target.replace("127.0.0.1", "localhost")
+    abroad.target = foreign.target
     ended = abroad.run(
-        *("health", "--tls-root", str(root), "--tls-key", str(key)),
-        *("--tls-certificate", str(certificate)),
+        *("health", "--tls-root", str(root), "--tls-server-name", "localhost"),
+        *("--tls-key", str(key), "--tls-certificate", str(certificate)),
         PAYMENT_API_KEY="sk_1",
     )
     assert (ended.code, ended.lines[0]["status"]) == (Exit.DONE, "healthy")

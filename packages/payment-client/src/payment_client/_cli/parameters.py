@@ -115,6 +115,11 @@ def connection_options() -> list[click.Parameter]:
         ),
         _kept("--tls", "Encrypt the connection.", is_flag=True, default=None),
         _kept("--tls-root", "Trust these certificates alone (PEM); implies --tls.", type=pem),
+        _kept(
+            "--tls-server-name",
+            "Whom the service's certificate has to be for; implies --tls. Default: the target.",
+            metavar="NAME",
+        ),
         _kept("--tls-certificate", "A certificate of your own (PEM), with --tls-key.", type=pem),
         _kept("--tls-key", "Its private key (PEM).", type=pem),
         _kept(

@@ -132,12 +132,14 @@ def _connected(context: click.Context) -> PaymentClient:
 
 
 def _tls(given: Mapping[str, Any]) -> Tls | None:
-    root, key, certificate = (
-        _contents(given.get(name)) for name in ("tls_root", "tls_key", "tls_certificate")
-    )
-    if not given.get("tls") and root is key is certificate is None:
+    if not any(name.startswith("tls") for name in given):
         return None
-    return Tls(root_certificates=root, private_key=key, certificate_chain=certificate)
+    return Tls(
+        root_certificates=_contents(given.get("tls_root")),
+        server_name=given.get("tls_server_name"),
+        private_key=_contents(given.get("tls_key")),
+        certificate_chain=_contents(given.get("tls_certificate")),
+    )
 
 
 def _contents(file: BinaryIO | None) -> bytes | None:
