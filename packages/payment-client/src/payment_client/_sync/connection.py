@@ -96,21 +96,20 @@ class Connection:
     def _opened(self) -> PaymentServiceStub:
         if self._end.is_set():
             raise RuntimeError(CLOSED)
-        if self._stub is None:
-            self._stub = self._new_stub()
+        stub = self._stub or self._new_stub()
         if self._process_id != os.getpid():
             raise RuntimeError(FORKED)
-        return self._stub
+        return stub
 
     def _new_stub(self) -> PaymentServiceStub:
         with self._changing:
-            if self._stub is not None:  # another thread was faster
-                return self._stub
             if self.is_closed:
                 raise RuntimeError(CLOSED)
-            self._process_id = os.getpid()
-            self._channel = _channel_of(self._settings)
-            return PaymentServiceStub(self._channel)
+            if self._stub is None:  # no other thread was faster
+                self._process_id = os.getpid()
+                self._channel = _channel_of(self._settings)
+                self._stub = PaymentServiceStub(self._channel)
+            return self._stub
 
 
 def _channel_of(settings: Settings) -> grpc.Channel:
