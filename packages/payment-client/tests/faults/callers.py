@@ -18,10 +18,16 @@ from faults.lives import (
     ValueT,
     either,
     events_of,
-    is_refusal,
 )
 
-from payment_client import AsyncPaymentClient, NewPayment, Payment, PaymentClient, PaymentError
+from payment_client import (
+    AsyncPaymentClient,
+    NewPayment,
+    OutcomeUnknown,
+    Payment,
+    PaymentClient,
+    PaymentError,
+)
 
 BATCH: Final = 3
 BATCH_SHARE: Final = 0.1
@@ -45,7 +51,8 @@ class Caller:
         self.calls = 0
         self.lives: list[Life] = []
         self.failures: list[PaymentError] = []
-        """Of all calls, in whatever way they failed, but for refusals of what was to be refused."""
+        """Of all calls, in whatever way they failed, but for those that were to be refused; where
+        an attempt was lost, they end in doubt."""
 
     async def run(self) -> None:
         """Also in a thread of its own, with a loop of its own, where the client is blocking."""
@@ -115,7 +122,8 @@ class Caller:
         try:
             return await call
         except PaymentError as error:
-            if step is None or not is_refusal(step, error):
+            refusal = None if step is None else step.refusal
+            if refusal is None or not isinstance(error, (refusal, OutcomeUnknown)):
                 self.failures.append(error)
             return error
 

@@ -32,6 +32,7 @@ class How(Enum):
     CUT = "cut"  # FIN to both ends
     RESET = "reset"  # RST to both ends
     PAUSE = "pause"  # nothing is forwarded for a while, and then all of it
+    OUTAGE = "outage"  # RST to both ends, and to whoever connects for a while
 
 
 class Where(Enum):
@@ -49,34 +50,33 @@ class Fault(NamedTuple):
 
 
 FAULTS: Final = tuple(Fault(*each) for each in product(How, Where))
+WEIGHTS: Final = {How.CUT: 1, How.RESET: 1, How.PAUSE: 4, How.OUTAGE: 8}
+"""What takes its time, or meets many calls, is seldom."""
 
 
 @dataclass
 class Schedule:
     """Which attempts are struck, and how: what was seen least comes next, so that nothing is left
-    out. Pauses are seldom, as each takes its time."""
+    out."""
 
     dice: Random
     share: float
     """Of the attempts."""
     pauses_seconds: tuple[float, ...]
-    pause_weight: int = 4
-    attempts: int = 0
+    outage_seconds: float
     hits: Counter[Fault] = field(default_factory=Counter)
     bystanders: int = 0
     """Attempts that were under way on a connection that ended because of another one."""
 
     def next(self) -> Fault | None:
         """For an attempt that begins."""
-        self.attempts += 1
         return min(FAULTS, key=self._turn) if self.dice.random() < self.share else None
 
     def pause_seconds(self) -> float:
         return self.dice.choice(self.pauses_seconds)
 
     def _turn(self, fault: Fault) -> tuple[int, float]:
-        weight = self.pause_weight if fault.how is How.PAUSE else 1
-        return self.hits[fault] * weight, self.dice.random()
+        return self.hits[fault] * WEIGHTS[fault.how], self.dice.random()
 
 
 @dataclass
@@ -85,6 +85,8 @@ class Proxy:
 
     target_port: int
     schedule: Schedule
+    is_out_until: float = 0.0
+    """By the loop's clock."""
     _serving: list[asyncio.Task[None]] = field(default_factory=list)
 
     @asynccontextmanager
@@ -101,15 +103,23 @@ class Proxy:
         assert {type(each) for each in ended} <= {type(None), asyncio.CancelledError}, ended
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._serving.append(asyncio.create_task(self._serve(End(reader, writer))))
+        serving = asyncio.create_task(self._serve(End(reader, writer)))
+        serving.add_done_callback(lambda _: writer.transport.abort())
+        self._serving.append(serving)
 
     async def _serve(self, client: "End") -> None:
+        if now() < self.is_out_until:
+            client.reset()
+            return
         try:
             service = End(*await asyncio.open_connection("127.0.0.1", self.target_port))
         except OSError:  # nobody listens there
             client.reset()
             return
-        await Connection(self.schedule, client, service).serve()
+        try:
+            await Connection(self, client, service).serve()
+        finally:
+            service.writer.transport.abort()
 
 
 class Frame(NamedTuple):
@@ -150,7 +160,6 @@ class End(NamedTuple):
             async with asyncio.timeout(GOODBYE_LIMIT_SECONDS):
                 while await self.reader.read(65_536):
                     pass
-        self.writer.transport.abort()
 
 
 class Ended(Exception):
@@ -163,8 +172,9 @@ class Ended(Exception):
 class Connection:
     """One connection of a client, and its own one to the service."""
 
-    def __init__(self, schedule: Schedule, client: End, service: End) -> None:
-        self._schedule = schedule
+    def __init__(self, proxy: Proxy, client: End, service: End) -> None:
+        self._proxy = proxy
+        self._schedule = proxy.schedule
         self._client = client
         self._service = service
         self._under_way: dict[int, Fault | None] = {}
@@ -181,6 +191,8 @@ class Connection:
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
+            if how is How.OUTAGE:
+                self._proxy.is_out_until = now() + self._schedule.outage_seconds
             if how is How.CUT:
                 await asyncio.gather(self._client.finish(), self._service.finish())
             else:
@@ -227,13 +239,16 @@ class Connection:
             raise Ended(fault.how)
         pause_seconds = self._schedule.pause_seconds()
         if where is Where.BEHIND_REQUEST:  # in both directions
-            self._silent_until = asyncio.get_running_loop().time() + pause_seconds
+            self._silent_until = now() + pause_seconds
         await asyncio.sleep(pause_seconds)
 
     async def _silence_is_over(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now < self._silent_until:
-            await asyncio.sleep(self._silent_until - now)
+        if now() < self._silent_until:
+            await asyncio.sleep(self._silent_until - now())
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _ended(pump: Coroutine[Any, Any, NoReturn]) -> How:

@@ -16,19 +16,21 @@ CALLS = 300 * SCALE
 CONNECTIONS = 16
 CALLERS_EACH = 2
 FAULTY_SHARE = 0.3
-SUCCESSFUL_SHARE = 0.8
-"""Of the calls, at least: with one attempt each it were 0.7 at most. It is about 0.94, as four
-attempts may be struck too, and what is delayed for longer than a call may take cannot succeed."""
+SUCCESSFUL_SHARE = 0.75
+"""Of the calls, at least. With one attempt each it was 0.57, and with four it is about 0.93: some
+are struck four times, and what is delayed for longer than a call may take cannot succeed."""
 TIMEOUT_SECONDS = 2.0
 PAUSES_SECONDS = (1.2, 1.2, 1.2, 2.2)
 """Longer than the first attempt of a call may take; and longer than the call."""
+OUTAGE_SECONDS = 1.6
+"""Longer than a call goes on trying where nobody answers."""
 
 
 @pytest.mark.scaled
 async def test_each_key_has_one_effect_and_nobody_is_told_otherwise(
     service: str, merchant_id: str
 ) -> None:
-    schedule = Schedule(Random(getrandbits(64)), FAULTY_SHARE, PAUSES_SECONDS)
+    schedule = Schedule(Random(getrandbits(64)), FAULTY_SHARE, PAUSES_SECONDS, OUTAGE_SECONDS)
     proxies = [Proxy(int(service.rpartition(":")[2]), schedule) for _ in range(CONNECTIONS)]
     async with AsyncExitStack() as stack:
         targets = [await stack.enter_async_context(each.running()) for each in proxies]
@@ -46,4 +48,4 @@ async def test_each_key_has_one_effect_and_nobody_is_told_otherwise(
     assert failures.keys() <= {OutcomeUnknown, Unavailable, DeadlineExceeded}
     assert failures.total() < (1 - SUCCESSFUL_SHARE) * calls
     assert schedule.hits.keys() == set(FAULTS)
-    assert schedule.hits.total() > FAULTY_SHARE / 2 * calls
+    assert schedule.hits.total() + schedule.bystanders > FAULTY_SHARE * calls

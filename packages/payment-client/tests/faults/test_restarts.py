@@ -36,7 +36,7 @@ async def test_no_call_fails_while_servers_are_replaced_or_killed(
                 await service.replaced()
             for _ in range(KILLS):
                 await service.one_killed()
-        assert [error for caller in callers for error in caller.failures] == []
+        assert [str(error) for caller in callers for error in caller.failures] == []
         lives = [life for caller in callers for life in caller.lives]
         async with AsyncPaymentClient(service.target, merchant_id=merchant_id) as direct:
             await settle(direct, lives)
