@@ -107,7 +107,7 @@ def read_settings(
     if api_key is not None:
         headers[_AUTHORIZATION_HEADER] = f"Bearer {_checked_api_key(api_key, targets, tls)}"
     if len(targets) > 1 and tls is not None and tls.server_name is None:
-        raise ValueError("several targets have one certificate: give its name, Tls(server_name=…)")
+        raise ValueError("several targets with TLS need their certificate's name (server_name)")
     return Settings(
         target=targets[0] if len(targets) == 1 else _target_of_several(targets),
         addresses=_addresses(targets),
@@ -217,6 +217,6 @@ def _checked_api_key(api_key: str, targets: list[str], tls: Tls | None) -> str:
     leaves = [each for each in targets if not _ONE_OF_THIS_MACHINE.fullmatch(each)]
     if tls is None and leaves:
         raise ValueError(
-            f"the API key (PAYMENT_API_KEY) would go to {leaves[0]!r} in the open: give tls=Tls()"
+            f"the API key (PAYMENT_API_KEY) would go to {leaves[0]!r} in the open: it needs TLS"
         )
     return api_key
