@@ -39,7 +39,7 @@ async def test_each_key_has_one_effect_and_nobody_is_told_otherwise(
         callers = callers_of(struck, each=CALLERS_EACH, calls=CALLS)
         await run(callers)
     lives = [life for caller in callers for life in caller.lives]
-    async with AsyncPaymentClient(service, merchant_id=merchant_id) as direct:
+    async with AsyncPaymentClient(service, merchant_id=merchant_id, timeout_seconds=20) as direct:
         await settle(direct, lives)
         await check_payments(direct, lives)
         await check_keys_and_events(direct, lives)

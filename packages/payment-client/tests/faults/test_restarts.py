@@ -38,7 +38,9 @@ async def test_no_call_fails_while_servers_are_replaced_or_killed(
                 await service.one_killed()
         assert [str(error) for caller in callers for error in caller.failures] == []
         lives = [life for caller in callers for life in caller.lives]
-        async with AsyncPaymentClient(service.target, merchant_id=merchant_id) as direct:
+        async with AsyncPaymentClient(
+            service.target, merchant_id=merchant_id, timeout_seconds=TIMEOUT_SECONDS
+        ) as direct:
             await settle(direct, lives)
             await check_payments(direct, lives)
 

@@ -30,6 +30,7 @@ def main(kind: str, what: str, target: str) -> None:
     else:
         call_by_another(kind, target)
         context = multiprocessing.get_context(what)
+        # typeshed knows of Process in the contexts that it can tell by their names.
         run([context.Process(target=call_by_another, args=(kind, target))])  # type: ignore[attr-defined]
     call_by_another(kind, target)
 
