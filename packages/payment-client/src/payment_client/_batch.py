@@ -1,17 +1,13 @@
 """Many payments in one call: what is to be created, and what became of each. Pure values."""
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from payment_client._errors import PaymentError
+from payment_client._terms import new_key
 from payment_client._types import CallInfo, CaptureMethod, Payment
-
-
-def _new_key() -> str:
-    return str(uuid.uuid4())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -30,7 +26,7 @@ class NewPayment:
     description: str = ""
     metadata: Mapping[str, str] | None = field(default=None, hash=False)
     expires_at: datetime | None = None
-    idempotency_key: str = field(default_factory=_new_key)
+    idempotency_key: str = field(default_factory=new_key)
 
     def __repr__(self) -> str:
         # Short, and without the words of customers and callers, as it ends up in logs.

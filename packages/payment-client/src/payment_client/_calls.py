@@ -3,7 +3,7 @@
 All that the two clients have in common is decided here, so that they only move messages.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from decimal import InvalidOperation
 from functools import partial
@@ -48,7 +48,7 @@ class Call(Generic[RequestT, AnswerT, ValueT]):
 
         None stands for bytes that were no message: grpcio logs those and goes on.
         """
-        info = _call_info({name: value for name, value in trailing if isinstance(value, str)})
+        info = _call_info(trailing)
         if answer is None:
             raise self._malformed("bytes that are no message", info)
         try:
@@ -170,7 +170,13 @@ HEALTH: Final = Method("HealthCheck", requests.health_request, answers.health)
 WatchCall: TypeAlias = Call[pb.WatchPaymentsRequest, pb.WatchPaymentsResponse, Watched]
 
 
-def _call_info(trailing: Mapping[str, str]) -> CallInfo:
-    return answers.call_info(
-        trailing.get(REQUEST_ID_HEADER, ""), trailing.get(_REPLAYED_HEADER, "")
-    )
+def _call_info(trailing: Iterable[tuple[str, str | bytes]]) -> CallInfo:
+    request_id = replay = ""
+    for name, value in trailing:
+        if isinstance(value, bytes):
+            continue
+        if name == REQUEST_ID_HEADER:
+            request_id = value
+        elif name == _REPLAYED_HEADER:
+            replay = value
+    return answers.call_info(request_id, replay)

@@ -4,7 +4,7 @@ Whatever makes a call safe to repeat is fixed here before its first attempt.
 """
 
 import re
-import uuid
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +21,8 @@ HEADER_LIMIT: Final = 1_024
 """Characters of one header; gRPC refuses 16 KiB of all of them without a word of ours."""
 
 _HEADER_VALUE: Final = re.compile(r"[ -~]*")
+_KEY_BYTES: Final = 16
+"""As random as a UUID, at a quarter of its price: no two callers ever draw the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,11 @@ class Terms:
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """The headers as gRPC takes them."""
         return tuple(self.headers.items())
+
+
+def new_key() -> str:
+    """An idempotency key that nobody has used."""
+    return secrets.token_hex(_KEY_BYTES)
 
 
 def terms_of_read(
@@ -69,7 +76,7 @@ def terms_of_change(
     if key == "":
         raise field_invalid("idempotency_key", "is empty; leave it out to have one made")
     if key is None:
-        key = str(uuid.uuid4())
+        key = new_key()
     return Terms(_timeout(settings, timeout_seconds), sent, is_change=True, idempotency_key=key)
 
 

@@ -4,9 +4,10 @@ ValueError, OverflowError or decimal.InvalidOperation for an answer against the 
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, TypeAlias, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,6 +17,7 @@ from payment_client._batch import CreatedPayments
 from payment_client._errors import PaymentError
 from payment_client._failure import read_status
 from payment_client._types import (
+    NO_STRINGS,
     CallInfo,
     CaptureMethod,
     Decline,
@@ -38,6 +40,11 @@ from payment_client._types import (
     RefundStatus,
     Watched,
 )
+
+AMOUNTS_KEPT: Final = 1_024
+"""A payment has eight amounts, most of them zero or equal, and a Decimal never changes."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NANOSECONDS: Final = 1_000_000_000
 
 NameT = TypeVar("NameT", bound=StrEnum)
 
@@ -150,6 +157,8 @@ def health(answer: pb.HealthCheckResponse, call: CallInfo) -> Health:
 
 def call_info(request_id: str, replay: str) -> CallInfo:
     """`replay` is what the service says as `idempotency-replayed`; empty where it says nothing."""
+    if not replay:
+        return CallInfo(request_id=request_id)
     return CallInfo(
         request_id=request_id, replayed=bool(replay), reconstructed=replay == "reconstructed"
     )
@@ -178,17 +187,17 @@ def _payment(payment: pb.Payment, call: CallInfo) -> Payment:
         payment_method=payment.payment_method,
         capture_method=_METHOD.get(payment.capture_method, CaptureMethod.UNKNOWN),
         description=payment.description,
-        metadata=FrozenStrings(payment.metadata),
+        metadata=FrozenStrings(payment.metadata) if payment.metadata else NO_STRINGS,
         currency=payment.currency,
-        amount=Decimal(payment.amount),
+        amount=_amount(payment.amount),
         status=_STATUS.get(payment.status, PaymentStatus.UNKNOWN),
-        amount_authorized=Decimal(payment.amount_authorized),
-        amount_captured=Decimal(payment.amount_captured),
-        amount_capturable=Decimal(payment.amount_capturable),
-        amount_voided=Decimal(payment.amount_voided),
-        amount_refunded=Decimal(payment.amount_refunded),
-        amount_refund_pending=Decimal(payment.amount_refund_pending),
-        amount_refundable=Decimal(payment.amount_refundable),
+        amount_authorized=_amount(payment.amount_authorized),
+        amount_captured=_amount(payment.amount_captured),
+        amount_capturable=_amount(payment.amount_capturable),
+        amount_voided=_amount(payment.amount_voided),
+        amount_refunded=_amount(payment.amount_refunded),
+        amount_refund_pending=_amount(payment.amount_refund_pending),
+        amount_refundable=_amount(payment.amount_refundable),
         decline=_decline(payment.decline) if payment.HasField("decline") else None,
         next_action=_next_action(payment.next_action) if payment.HasField("next_action") else None,
         attempts=payment.attempts,
@@ -211,7 +220,7 @@ def _operation(operation: pb.Operation) -> Operation:
         operation_id=operation.operation_id,
         kind=_KIND.get(operation.kind, OperationKind.UNKNOWN),
         status=_OUTCOME.get(operation.status, OperationStatus.UNKNOWN),
-        amount=Decimal(operation.amount),
+        amount=_amount(operation.amount),
         decline=_decline(operation.decline) if operation.HasField("decline") else None,
         created_at=_time(operation.created_at),
         settled_at=_time(operation.settled_at) if operation.HasField("settled_at") else None,
@@ -222,7 +231,7 @@ def _refund(refund: pb.Refund, call: CallInfo) -> Refund:
     return Refund(
         refund_id=refund.refund_id,
         payment_id=refund.payment_id,
-        amount=Decimal(refund.amount),
+        amount=_amount(refund.amount),
         currency=refund.currency,
         status=_REFUND_STATUS.get(refund.status, RefundStatus.UNKNOWN),
         reason=refund.reason,
@@ -258,8 +267,14 @@ def _decline(decline: pb.Decline) -> Decline:
     )
 
 
+_amount: Final = lru_cache(AMOUNTS_KEPT)(Decimal)
+
+
 def _time(moment: Timestamp) -> datetime:
-    return moment.ToDatetime(tzinfo=UTC)
+    nanos = moment.nanos
+    if not 0 <= nanos < _NANOSECONDS:
+        raise ValueError(f"a moment of {nanos} nanoseconds")
+    return _EPOCH + timedelta(0, moment.seconds, nanos // 1_000)
 
 
 def _time_in(text: str) -> datetime:

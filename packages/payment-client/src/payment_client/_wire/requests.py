@@ -282,17 +282,20 @@ def _given(field: str, value: str | None) -> str:
 def _text(field: str, value: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{field} is a str, not a {type(value).__name__}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise field_invalid(field, "has a lone surrogate") from None
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise field_invalid(field, "has a lone surrogate") from None
     return value
 
 
-def _metadata(entries: Mapping[str, str] | None) -> dict[str, str]:
+def _metadata(entries: Mapping[str, str] | None) -> dict[str, str] | None:
+    if not entries:
+        return None
     return {
         _text(f"metadata[{position}]", key): _text(_path(position, key), value)
-        for position, (key, value) in enumerate((entries or {}).items())
+        for position, (key, value) in enumerate(entries.items())
     }
 
 
@@ -323,9 +326,10 @@ def _status(status: PaymentStatus) -> pb.PaymentStatus.ValueType:
 
 
 def _capture_method(method: CaptureMethod) -> pb.CaptureMethod.ValueType:
-    if method not in _METHOD:
+    known = _METHOD.get(method)
+    if known is None:
         raise field_invalid("capture_method", "is neither automatic nor manual")
-    return _METHOD[method]
+    return known
 
 
 def _timestamp(field: str, moment: datetime | None) -> Timestamp | None:
