@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from order_service import Order, Orders, OrderStatus
 
-from payment_client import AsyncPaymentClient, PaymentClient, Unavailable
+from payment_client import AsyncPaymentClient, PaymentClient, PaymentError, Unavailable
 from payment_server.testing import PaymentLine, outcomes
 
 SETTLED_WITHIN_SECONDS = 20
@@ -63,25 +63,35 @@ async def test_a_refund_that_comes_back_is_none(orders: Orders) -> None:
 
 
 @pytest.fixture
-async def reached_by_line(
+async def by_line(
     payment_line: PaymentLine, payment_merchant: str
-) -> AsyncIterator[Orders]:
-    """Orders whose way to the service the test can break."""
+) -> AsyncIterator[AsyncPaymentClient]:
+    """A client whose way to the service the test can break, connected, and soon impatient."""
     async with AsyncPaymentClient(
         payment_line.target, merchant_id=payment_merchant, timeout_seconds=1
     ) as client:
-        yield Orders(client.payments)
+        await until_reached(client)
+        yield client
+
+
+async def until_reached(client: AsyncPaymentClient) -> None:
+    async with asyncio.timeout(SETTLED_WITHIN_SECONDS):
+        while True:
+            with suppress(PaymentError):
+                await client.health()
+                return
 
 
 async def test_a_lost_answer_is_found_again_and_charges_once(
-    reached_by_line: Orders, payment_line: PaymentLine, payment_client: PaymentClient
+    by_line: AsyncPaymentClient, payment_line: PaymentLine, payment_client: PaymentClient
 ) -> None:
-    orders = reached_by_line
+    orders = Orders(by_line.payments)
     await orders.place("1001", "cust123", Decimal("25.00"))
     payment_line.lose_replies()
     assert (await orders.pay("1001", outcomes.APPROVED)).status is OrderStatus.UNSETTLED
 
     payment_line.mend()
+    await until_reached(by_line)
     await orders.settle()
     assert orders.order("1001").status is OrderStatus.PAID
     [payment] = payment_client.payments.list()
@@ -89,15 +99,18 @@ async def test_a_lost_answer_is_found_again_and_charges_once(
 
 
 async def test_a_service_that_is_away_leaves_the_order_open(
-    reached_by_line: Orders, payment_line: PaymentLine, payment_client: PaymentClient
+    by_line: AsyncPaymentClient, payment_line: PaymentLine, payment_client: PaymentClient
 ) -> None:
-    orders = reached_by_line
+    orders = Orders(by_line.payments)
     order = await orders.place("1001", "cust123", Decimal("25.00"))
     payment_line.cut()
+    with pytest.raises(Unavailable):
+        await by_line.health()  # a payment on a connection that just ends could be on its way
     with pytest.raises(Unavailable):
         await orders.pay("1001", outcomes.APPROVED)
     assert order.status is OrderStatus.OPEN
     assert payment_client.payments.get(order.payment_id).attempts == 0
 
     payment_line.mend()
+    await until_reached(by_line)
     assert (await orders.pay("1001", outcomes.APPROVED)).status is OrderStatus.PAID
