@@ -1,11 +1,12 @@
 """How a channel to the service is set up, the same for both clients. Opens nothing."""
 
 import json
+import os
 from typing import Any, Final
 
 import grpc
 
-from payment_client._settings import Addresses, Settings
+from payment_client._settings import FORKED, Addresses, Settings
 
 _MAX_ANSWER_BYTES: Final = 1000 * 80 * 1024
 """A page of the contract's most payments, each as large as its request could be (64 KiB), with
@@ -45,6 +46,19 @@ _SERVICE_CONFIGS: Final = {
     # Where there surely is another one. Of a lone server its own word is worth more: it says why.
     Addresses.SEVERAL: json.dumps(_IN_TURN | _TO_THE_WELL),
 }
+
+
+_used_in: Final = set[int]()
+"""The processes in which a channel was opened: this one, and those that it was forked from."""
+
+
+def use_in_this_process() -> int:
+    """The id of this process, which opens a channel. RuntimeError where its parent had done so."""
+    process_id = os.getpid()
+    _used_in.add(process_id)
+    if len(_used_in) > 1:
+        raise RuntimeError(FORKED)
+    return process_id
 
 
 def options_of(settings: Settings) -> tuple[tuple[str, int | str], ...]:

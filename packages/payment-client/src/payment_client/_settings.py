@@ -23,10 +23,10 @@ MAX_TARGETS: Final = 32
 CLOSED: Final = "the client is closed"
 """What a closed client says, both of them: a mistake of the program, not a failure of a call."""
 FORKED: Final = (
-    "this client was used before the process forked, and its connection stayed with the parent:"
-    " make clients in the child"
+    "this process was forked from one that had called before, where grpcio's threads stayed:"
+    " fork before the first call, or start processes by spawn or forkserver"
 )
-"""What a client says in a forked child, where grpcio would wait for ever."""
+"""What a client says there, as its calls would hang now and then."""
 
 _MERCHANT_HEADER: Final = "x-merchant-id"
 _AUTHORIZATION_HEADER: Final = "authorization"

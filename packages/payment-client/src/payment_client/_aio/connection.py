@@ -13,7 +13,7 @@ from payment.v1 import payment_pb2 as pb
 from payment.v1.payment_pb2_grpc import PaymentServiceStub
 from payment_client import _watch
 from payment_client._calls import AnswerT, Call, RequestT, ValueT, WatchCall
-from payment_client._channel import credentials_of, options_of
+from payment_client._channel import credentials_of, options_of, use_in_this_process
 from payment_client._failure import failed_attempt
 from payment_client._policy import Attempts, Budget
 from payment_client._settings import CLOSED, FORKED, Settings
@@ -81,9 +81,9 @@ class Connection:
         if self._end.is_set():
             raise RuntimeError(CLOSED)
         if self._stub is None:
+            self._process_id = use_in_this_process()
             self._channel = _channel_of(self._settings)
             self._stub = PaymentServiceStub(self._channel)
-            self._process_id = os.getpid()
         elif self._process_id != os.getpid():
             raise RuntimeError(FORKED)
         return self._stub

@@ -23,8 +23,8 @@ class PaymentClient:
     x-merchant-id. ValueError for settings that make no sense.
 
     Making one does no I/O; the first call connects. Without `tls` that is plaintext: keep it inside
-    a network that you trust. One client serves any number of threads. After a fork, a client that
-    was used before is a RuntimeError in the child; one that was only made works there.
+    a network that you trust. One client serves any number of threads. Fork before the first call:
+    where any client has called, a call of a forked child is a RuntimeError.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from payment.v1 import payment_pb2 as pb
 from payment.v1.payment_pb2_grpc import PaymentServiceStub
 from payment_client import _watch
 from payment_client._calls import AnswerT, Call, RequestT, ValueT, WatchCall
-from payment_client._channel import credentials_of, options_of
+from payment_client._channel import credentials_of, options_of, use_in_this_process
 from payment_client._failure import failed_attempt
 from payment_client._policy import Attempts, Budget
 from payment_client._settings import CLOSED, FORKED, Settings
@@ -106,7 +106,7 @@ class Connection:
             if self.is_closed:
                 raise RuntimeError(CLOSED)
             if self._stub is None:  # no other thread was faster
-                self._process_id = os.getpid()
+                self._process_id = use_in_this_process()
                 self._channel = _channel_of(self._settings)
                 self._stub = PaymentServiceStub(self._channel)
             return self._stub
