@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
-from uuid import uuid4
 
 import click
 
 from payment_client._cli.output import FORMATS
+from payment_client._terms import new_key
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -67,7 +67,7 @@ idempotency_key: Final = click.option(
     "--idempotency-key",
     metavar="KEY",
     # Made here and not in the client, so that it can be told of a call that was interrupted.
-    default=lambda: str(uuid4()),
+    default=new_key,
     help="What is repeated with the same key happens once. Default: a new one.",
 )
 
