@@ -17,6 +17,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -72,6 +73,13 @@ class Outcome:
     passed: int
     failed: int
     skipped: int = 0
+
+
+def hear_signals() -> None:
+    """Also where nohup, or a shell that runs us in its background, has them ignored: the programs
+    under test would inherit that."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 async def main(arguments: list[str]) -> int:
@@ -326,4 +334,5 @@ def report(outcome: Outcome) -> None:
 
 
 if __name__ == "__main__":
+    hear_signals()
     sys.exit(asyncio.run(main(sys.argv[1:])))

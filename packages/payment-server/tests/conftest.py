@@ -4,7 +4,6 @@ TEST_DATABASE_URL names a superuser of another server to use instead of the embe
 """
 
 import os
-import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -22,12 +21,6 @@ from payment_server.processors import Processor
 from payment_server.store import schema
 from payment_server.store.database import Database
 from payment_server.store.embedded import OWNER_ROLE, SUPERUSER, EmbeddedPostgres
-
-
-@pytest.fixture(scope="session", autouse=True)
-def hangups_are_heard() -> None:
-    """Also by the programs of tests that nohup runs: they would inherit to ignore them."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
