@@ -92,15 +92,23 @@ def test_a_fault_of_the_service_is_told_as_one(abroad: "Program", foreign: "Fore
     assert (ended.code, ended.failure["message"]) == (Exit.SERVICE_FAULT, "it broke")
 
 
-def test_ctrl_c_during_a_change_names_the_key_to_repeat_it_with(
-    abroad: "Program", foreign: "ForeignServer"
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, Exit.INTERRUPTED),
+        (signal.SIGTERM, Exit.TERMINATED),
+        (signal.SIGHUP, Exit.HUNG_UP),
+    ],
+)
+def test_a_signal_during_a_change_names_the_key_to_repeat_it_with(
+    abroad: "Program", foreign: "ForeignServer", number: signal.Signals, code: Exit
 ) -> None:
     foreign.never_answer()
     process = abroad.start("cancel", UNKNOWN_ID, "--timeout", "60")
     assert foreign.arrivals.acquire(timeout=20)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, error = process.communicate(timeout=20)
-    assert process.returncode == Exit.INTERRUPTED
+    assert process.returncode == code
     key = re.search(r'"idempotency_key": "([0-9a-f]{32})"', error)
     assert key is not None
     assert key[1].encode() in foreign.requests[0]
@@ -114,6 +122,7 @@ def test_ctrl_c_during_a_change_names_the_key_to_repeat_it_with(
         (["list", "--metadata", "a=1", "--metadata", "a=2"], "'a' is there twice"),
         (["list", "--created-from", "yesterday"], "'yesterday' is no time"),
         (["health", "--target", "http://here"], "must be host:port of gRPC"),
+        (["watch", "--patience", "nan"], "patience_seconds must be above 0"),
         (["health", "--tls-key", "/dev/null"], "private_key and certificate_chain"),
     ],
 )
@@ -134,12 +143,22 @@ def test_a_reader_that_has_gone_ends_it_quietly(program: "Program", client: Paym
     assert (ended.code, ended.error) == (Exit.READER_GONE, "")
 
 
+def test_a_table_for_an_output_that_is_closed_names_the_key(program: "Program") -> None:
+    words = f"--merchant-id {program.merchant_id} create --amount 1 --customer-id c --output table"
+    ended = program.typed(["sh", "-c", f"payments {words} >&-"], columns=120)
+    assert ended.code == Exit.OUTPUT_LOST
+    assert "--idempotency-key" in ended.output
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_an_answer_that_cannot_be_written_is_no_success(program: "Program") -> None:
+@pytest.mark.parametrize("form", ["json", "table"])
+def test_an_answer_that_cannot_be_written_is_no_success(program: "Program", form: str) -> None:
+    words = ("create", "--amount", "1", "--customer-id", "c", "--output", form)
     with Path("/dev/full").open("w") as full:
-        ended = program.run("create", "--amount", "1", "--customer-id", "c", output=full.fileno())
-    assert (ended.code, ended.failure["reason"]) == (Exit.OUTPUT_LOST, "OUTPUT_LOST")
-    assert ended.failure["idempotency_key"]
+        ended = program.run(*words, output=full.fileno(), PYTHONUNBUFFERED="1")
+    assert ended.code == Exit.OUTPUT_LOST
+    assert "OUTPUT_LOST" in ended.error
+    assert re.search(r"[0-9a-f]{32}", ended.error)  # the key
 
 
 WITHOUT_LIBRARIES: Final = """

@@ -18,6 +18,7 @@ from payment_client import (
 from payment_client._cli import parameters
 from payment_client._cli.exits import Exit, exit_after
 from payment_client._cli.program import Program, Session
+from payment_client._cli.signals import exit_by
 from payment_client._settings import DEFAULT_PATIENCE_SECONDS
 
 TABLE_LIMIT: Final = 50
@@ -317,9 +318,9 @@ def watch(
         try:
             for event in islice(watcher, limit):
                 session.output.show_watched(event, watcher.cursor)
-        except KeyboardInterrupt:  # as a watch ends
+        except KeyboardInterrupt as signal:  # as a watch ends
             session.output.close_echo()
-            return Exit.INTERRUPTED
+            return exit_by(signal)
         finally:
             session.output.note(f"To go on behind this: --cursor {watcher.cursor}")
     return Exit.DONE

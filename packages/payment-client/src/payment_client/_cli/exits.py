@@ -45,13 +45,16 @@ class Exit(IntEnum):
     CONFLICT = 5, "the status, the amount left, the version, the key or the cursor forbid it"
     UNAVAILABLE = 6, "not reached, no answer, or too busy: nothing happened, try again"
     OUTCOME_UNKNOWN = 7, "it may have happened: repeat it with the same idempotency key"
-    SERVICE_FAULT = 8, "the service failed, or is no payment service"
+    SERVICE_FAULT = 8, "the service failed, or is no payment service: a change may have happened"
     FORBIDDEN = 9, "the credentials are missing, wrong, or do not allow it"
     UNDECIDED = 10, "accepted, not decided yet: pending, or the customer has to act"
     OUTPUT_LOST = 11, "the answer came, but could not be written"
     LIBRARIES_MISSING = LIBRARIES_MISSING, "payment-client is installed without its extra `cli`"
+    BROKEN = 70, "`payments` itself failed: a fault of ours"
+    HUNG_UP = 129, "ended by SIGHUP, as when a terminal is closed"
     INTERRUPTED = 130, "ended by Ctrl-C"
     READER_GONE = 141, "whoever read the output has gone, as `head` does"
+    TERMINATED = 143, "ended by SIGTERM, as by `timeout`"
 
 
 _OF_CLASS: Final[tuple[tuple[type[PaymentError], Exit], ...]] = (

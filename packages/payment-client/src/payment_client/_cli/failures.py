@@ -70,13 +70,22 @@ def misuse(message: str, command: str) -> Failure:
     return Failure(Exit.USAGE, "USAGE", message.rstrip("."), (hint,))
 
 
-def interruption(idempotency_key: str | None) -> Failure:
-    """What is told after Ctrl-C; with a key it ended a change that was under way."""
+def fault(error: Exception, idempotency_key: str | None) -> Failure:
+    """What is told where the program itself failed; with a key it was a change's."""
+    message = f"a fault of this program: {type(error).__name__}"
     if idempotency_key is None:
-        return Failure(Exit.INTERRUPTED, "INTERRUPTED", "stopped")
+        return Failure(Exit.BROKEN, "BROKEN", message)
+    hint, facts = REPEAT.format(idempotency_key), {"idempotency_key": idempotency_key}
+    return Failure(Exit.BROKEN, "BROKEN", message, (hint,), {**facts})
+
+
+def interruption(code: Exit, idempotency_key: str | None) -> Failure:
+    """What is told after a signal; with a key it ended a change that was under way."""
+    if idempotency_key is None:
+        return Failure(code, code.name, "stopped")
     return Failure(
-        Exit.INTERRUPTED,
-        "INTERRUPTED",
+        code,
+        code.name,
         "stopped before the answer came",
         (REPEAT.format(idempotency_key),),
         {"idempotency_key": idempotency_key},

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from io import StringIO
 from typing import Final, TextIO
 
 import click
@@ -102,12 +103,19 @@ class Output:
         _write(f"{text}\n".encode())
 
     def _draw(self, what: RenderableType, *, soft_wrap: bool = False) -> None:
+        drawn = StringIO()  # so that all is written, or lost, in one place
+        stream: TextIO | None = sys.stdout
         console = Console(
-            file=sys.stdout, width=_width(), markup=False, emoji=False, highlight=False
+            file=drawn,
+            force_terminal=stream is not None and stream.isatty(),
+            width=_width(),
+            markup=False,
+            emoji=False,
+            highlight=False,
         )
-        with console.capture() as drawn:  # so that all is written, or lost, in one place
-            console.print(what, soft_wrap=soft_wrap)
-        _write(drawn.get().encode(sys.stdout.encoding, "backslashreplace"))
+        console.print(what, soft_wrap=soft_wrap)
+        encoding = "utf-8" if stream is None else stream.encoding
+        _write(drawn.getvalue().encode(encoding, "backslashreplace"))
 
 
 def forget_stdout() -> None:

@@ -11,6 +11,7 @@ from payment_client._cli import failures
 from payment_client._cli.exits import Exit
 from payment_client._cli.output import Output, OutputLost, forget_stdout
 from payment_client._cli.parameters import CONNECTION, connection_options
+from payment_client._cli.signals import exit_by, hear_signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,19 @@ class Command(_Sections):
                 return Exit.DONE if code is None else code
         except PaymentError as error:
             failure = failures.failure_of(error)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as signal:
             output.close_echo()
-            failure = failures.interruption(key)
+            failure = failures.interruption(exit_by(signal), key)
+        except ValueError as error:  # of an argument, before anything is sent
+            failure = failures.misuse(str(error), ctx.command_path)
         except OutputLost as lost:
             if lost.reader_is_gone:
                 return Exit.READER_GONE
             failure = failures.lost_output(lost.why, key)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            failure = failures.fault(error, key)
         output.tell(failure)
         return failure.exit
 
@@ -94,6 +101,7 @@ class Program(click.Group, _Sections):
 
     def run(self) -> int:
         """Runs the command line of this process; the exit code."""
+        hear_signals()
         try:
             code: int | None = self.main(prog_name="payments", standalone_mode=False)
         except click.exceptions.NoArgsIsHelpError as error:
