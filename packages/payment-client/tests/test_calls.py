@@ -263,3 +263,40 @@ def test_an_asyncio_client_may_be_made_before_there_is_a_loop(foreign: "ForeignS
 
     asyncio.run(use())
     assert foreign.methods == ["CreatePayment"]
+
+
+async def test_a_call_from_another_loop_is_refused_before_it_is_sent(
+    foreign: "ForeignServer",
+) -> None:
+    foreign.answer = lambda _request, _context: CREATED
+    async with AsyncPaymentClient(foreign.target) as client:
+        await client.payments.create(amount=1, customer_id="c")
+
+        def from_another() -> None:
+            asyncio.run(client.payments.create(amount=2, customer_id="c"))
+
+        with pytest.raises(RuntimeError, match="belongs to the event loop of its first call"):
+            await asyncio.to_thread(from_another)
+    assert len(foreign.requests) == 1
+
+
+async def test_closing_ends_a_call_of_a_task_that_has_outlived_its_cancellation(
+    foreign: "ForeignServer",
+) -> None:
+    foreign.never_answer()
+    client = AsyncPaymentClient(foreign.target)
+
+    async def undo() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await client.payments.cancel("p-1", idempotency_key="undo-1")
+
+    task = asyncio.create_task(undo())
+    await asyncio.sleep(0)
+    task.cancel()
+    await foreign.was_asked(times=1)
+    await client.close()
+    with pytest.raises(OutcomeUnknown) as caught:
+        await task
+    assert caught.value.idempotency_key == "undo-1"

@@ -8,13 +8,16 @@ from decimal import Decimal
 
 import pytest
 
+import payment_client
 from payment_client import (
     AmountTooLarge,
     FieldViolation,
     IllegalTransition,
     PaymentError,
     PaymentStatus,
+    Unavailable,
 )
+from payment_client._errors import outcome_unknown
 from payment_client._types import FrozenStrings
 
 
@@ -73,3 +76,18 @@ def test_a_status_of_a_newer_service_is_unknown() -> None:
 def test_allowed_actions_come_apart() -> None:
     error = IllegalTransition("", metadata={"allowed_actions": "capture, cancel"})
     assert error.allowed_actions == ("capture", "cancel")
+
+
+def test_every_error_goes_through_pickle_with_its_facts() -> None:
+    kinds = [
+        each
+        for each in vars(payment_client).values()
+        if isinstance(each, type) and issubclass(each, PaymentError)
+    ]
+    errors = [each("lost", reason="R", idempotency_key="order-42") for each in kinds]
+    lost = Unavailable("lost", reason="R", idempotency_key="order-42")
+    errors.append(outcome_unknown(lost, is_about_it=True))
+    for error in errors:
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        assert (type(again), again.message) == (type(error), "lost")
+        assert (again.reason, again.idempotency_key) == ("R", "order-42")

@@ -35,7 +35,8 @@ from payment_client import (
     VersionMismatch,
     WatcherTooSlow,
 )
-from payment_client._failure import read_failure
+from payment_client._failure import failed_attempt, read_failure
+from payment_client._terms import Terms
 
 if TYPE_CHECKING:
     from conftest import ForeignServer, Twin
@@ -283,3 +284,36 @@ class TestOfForeignMake:
     ) -> None:
         error = read(ERRORS["OVERLOADED"], RetryInfo(retry_delay=wait))
         assert error.retry_after == read_as
+
+
+class Ended(grpc.RpcError):
+    """An attempt that grpcio ended with these words of its own."""
+
+    def __init__(self, code: Code, words: str) -> None:
+        self._code, self._words = code, words
+
+    def code(self) -> Code:
+        return self._code
+
+    def details(self) -> str:
+        return self._words
+
+    def trailing_metadata(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("words", "was_sent", "was_cut"),
+    [
+        ("failed to connect to all addresses; last error: refused", False, True),
+        ("connections to all backends failing; last error: refused", False, True),
+        ("errors resolving nowhere: not found", False, True),
+        ("Stream removed (Socket closed)", True, True),
+        ("Received http2 header with status: 503", True, False),
+    ],
+)
+def test_grpcios_own_words_tell_what_became_of_an_attempt(
+    words: str, was_sent: bool, was_cut: bool
+) -> None:
+    failed = failed_attempt(Terms(1.0, {}), Ended(Code.UNAVAILABLE, words))
+    assert (failed.was_sent, failed.was_cut) == (was_sent, was_cut)

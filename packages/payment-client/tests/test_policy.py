@@ -20,6 +20,7 @@ from payment_client._failure import read_failure
 from payment_client._policy import (
     ATTEMPTS_LIMIT,
     BUDGET_TOKENS,
+    LEAST_SECONDS,
     TOKENS_OF_SUCCESS,
     Attempts,
     Budget,
@@ -195,6 +196,11 @@ def test_no_attempt_begins_that_could_bring_no_answer_home() -> None:
     call.ends_with(CUT, each_takes=0.96)
 
 
+def test_who_sleeps_for_too_long_has_a_moment_left() -> None:
+    attempts = Attempts(Terms(1.0, {}), Budget(), 0.0)
+    assert attempts.next_limit_seconds(9.0) == LEAST_SECONDS
+
+
 def test_no_attempt_begins_when_the_time_is_over() -> None:
     Call(Terms(0.5, {}), chance=0.0).ends_with(SILENT)
 
@@ -275,6 +281,17 @@ def test_after_a_lost_attempt_a_refusal_of_the_moment_is_not_the_whole_truth(
 def test_what_no_attempt_can_have_passed_is_told_as_it_is(reason: str) -> None:
     last = failed(ERRORS[reason].code, reason)
     assert told_after(CUT, last) is last.error
+
+
+@pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS"])
+def test_after_a_lost_attempt_the_same_from_somebody_else_says_nothing_of_it(code: str) -> None:
+    assert type(told_after(CUT, failed(code))) is OutcomeUnknown
+
+
+def test_a_server_that_does_not_know_the_call_says_nothing_of_a_lost_attempt() -> None:
+    unknown = failed("UNIMPLEMENTED", "ROUTE_NOT_FOUND")
+    assert type(told_after(CUT, unknown)) is OutcomeUnknown
+    assert told_after(unknown) is unknown.error
 
 
 def test_who_was_not_reached_after_a_lost_attempt_knows_nothing() -> None:

@@ -15,6 +15,7 @@ from google.rpc.status_pb2 import Status
 from payment.v1 import payment_pb2 as pb
 from payment_client import (
     IllegalTransition,
+    InvalidRequest,
     NewPayment,
     OutcomeUnknown,
     PaymentError,
@@ -213,3 +214,40 @@ async def test_calls_go_to_all_targets_that_serve(
     for _ in range(8):
         await twin.create()
     assert foreign.methods.count("CreatePayment") == 8
+
+
+def answered(reason: str, code: Code) -> bytes:
+    """The answer to a batch of one, which failed so."""
+    error = pb.Error.FromString(details(code, reason)[1])  # of the same fields as google.rpc.Status
+    result = pb.BatchCreatePaymentsResult(error=error)
+    return pb.BatchCreatePaymentsResponse(results=[result]).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("is_lost", "reason", "code", "kind"),
+    [
+        (False, "OVERLOADED", Code.UNAVAILABLE, Unavailable),
+        (True, "OVERLOADED", Code.UNAVAILABLE, OutcomeUnknown),
+        (True, "FIELD_INVALID", Code.INVALID_ARGUMENT, InvalidRequest),
+        (False, "A_NEW_REASON", Code.UNAVAILABLE, OutcomeUnknown),
+    ],
+)
+async def test_each_payment_of_a_batch_is_told_as_it_would_have_been_alone(
+    connect: "Callable[..., Twin]",
+    foreign: "ForeignServer",
+    is_lost: bool,
+    reason: str,
+    code: Code,
+    kind: type[PaymentError],
+) -> None:
+    losses = iter([True] if is_lost else [])
+
+    def answer(_request: bytes, context: grpc.ServicerContext) -> bytes:
+        if next(losses, False):
+            context.abort(Code.UNAVAILABLE, "")
+        return answered(reason, code)
+
+    foreign.answer = answer
+    wish = NewPayment(amount="1", customer_id="c", idempotency_key="order-42")
+    [error] = (await connect(foreign.target).create_many([wish])).errors
+    assert (type(error), error.idempotency_key) == (kind, "order-42")

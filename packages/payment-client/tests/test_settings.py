@@ -30,14 +30,14 @@ def test_arguments_win_over_the_environment() -> None:
 
 
 def test_a_bad_environment_does_not_matter_where_an_argument_wins() -> None:
-    environment = {"PAYMENT_TARGET": "", "PAYMENT_TIMEOUT_SECONDS": "soon"}
+    environment = {"PAYMENT_TARGET": " ", "PAYMENT_TIMEOUT_SECONDS": "soon"}
     assert (
         read_settings("elsewhere:1", timeout_seconds=2, environment=environment).timeout_seconds
         == 2
     )
 
 
-@pytest.mark.parametrize("text", ["", "soon", "5s"])
+@pytest.mark.parametrize("text", ["soon", "5s"])
 def test_a_timeout_in_the_environment_that_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="PAYMENT_TIMEOUT_SECONDS must be a number of seconds"):
         read_settings(environment={"PAYMENT_TIMEOUT_SECONDS": text})
@@ -55,15 +55,25 @@ def test_a_timeout_that_no_call_can_have_is_refused(seconds: float) -> None:
         read_settings(timeout_seconds=seconds, environment={})
 
 
-@pytest.mark.parametrize("target", ["", "  ", "local host:1"])
+@pytest.mark.parametrize("target", ["  ", ",127.0.0.1:1", "local host:1"])
 def test_a_target_that_is_none_is_refused(target: str) -> None:
     with pytest.raises(ValueError, match="must be host:port"):
         read_settings(environment={"PAYMENT_TARGET": target})
 
 
-def test_a_url_as_target_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="not the URL 'http://localhost:8000'"):
-        read_settings("http://localhost:8000", environment={})
+@pytest.mark.parametrize("scheme", ["http", "https", "grpc", "grpcs"])
+def test_a_url_as_target_is_refused_by_name(scheme: str) -> None:
+    with pytest.raises(ValueError, match=f"not the URL '{scheme}://localhost:8000'"):
+        read_settings(f"{scheme}://localhost:8000", environment={})
+
+
+def test_what_the_environment_has_empty_it_does_not_have() -> None:
+    empty = dict.fromkeys(["PAYMENT_TARGET", "PAYMENT_API_KEY", "PAYMENT_TIMEOUT_SECONDS"], "")
+    assert read_settings(environment=empty) == read_settings(environment={})
+
+
+def test_an_empty_api_key_is_none_whatever_the_environment_has() -> None:
+    assert read_settings(api_key="", environment={"PAYMENT_API_KEY": "sk_1"}).headers == {}
 
 
 @pytest.mark.parametrize("target", ["localhost:65536", "[::1]:99999", "dns:///localhost:70000"])
@@ -87,6 +97,7 @@ def test_a_merchant_id_that_no_merchant_can_have_is_refused(merchant_id: str) ->
     ("targets", "target"),
     [
         ("127.0.0.1:1,127.0.0.2:2", "ipv4:127.0.0.1:1,127.0.0.2:2"),
+        ("127.0.0.1:1, 127.0.0.2:2", "ipv4:127.0.0.1:1,127.0.0.2:2"),
         ("[::1]:1,[::1]:2", "ipv6:[::1]:1,[::1]:2"),
     ],
 )
@@ -164,7 +175,7 @@ def test_several_targets_with_tls_need_the_name_of_their_certificate() -> None:
 
 
 @pytest.mark.parametrize(
-    "api_key", ["", "sk 1", "sk_1\r\nx-merchant-id: other", "schlüssel", "x" * 1001]
+    "api_key", ["sk 1", "sk_1\r\nx-merchant-id: other", "schlüssel", "x" * 1001]
 )
 def test_an_api_key_that_cannot_be_a_header_is_refused_and_not_quoted(api_key: str) -> None:
     with pytest.raises(ValueError, match=r"must be 1 to 1,000 characters of ASCII$"):

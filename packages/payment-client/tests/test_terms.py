@@ -88,3 +88,8 @@ def test_only_what_changes_something_says_so() -> None:
 
 def test_many_changes_have_no_key_as_each_has_its_own() -> None:
     assert terms_of_changes(SETTINGS, None, None).idempotency_key == ""
+
+
+def test_terms_do_not_show_the_api_key() -> None:
+    terms = terms_of_read(read_settings(api_key="sk_secret", environment={}), None, None)
+    assert "sk_secret" not in repr(terms)

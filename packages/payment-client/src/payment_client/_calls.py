@@ -12,7 +12,9 @@ from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeAlias, TypeV
 from google.protobuf.message import Message
 
 from payment.v1 import payment_pb2 as pb
-from payment_client._errors import Internal, malformed_answer
+from payment_client._batch import CreatedPayments
+from payment_client._errors import Internal, PaymentError, malformed_answer
+from payment_client._policy import Failed, known_of_change
 from payment_client._terms import REQUEST_ID_HEADER, Terms
 from payment_client._types import (
     CallInfo,
@@ -43,10 +45,17 @@ class Call(Generic[RequestT, AnswerT, ValueT]):
     terms: Terms
     read: Callable[[AnswerT, CallInfo], ValueT]
 
-    def value(self, answer: AnswerT | None, trailing: Iterable[tuple[str, str | bytes]]) -> ValueT:
+    def value(
+        self,
+        answer: AnswerT | None,
+        trailing: Iterable[tuple[str, str | bytes]],
+        *,
+        in_doubt: bool = False,  # noqa: ARG002 - an answer to one change leaves none
+    ) -> ValueT:
         """What the answer says; Internal for one that the contract does not allow.
 
-        None stands for bytes that were no message: grpcio logs those and goes on.
+        None stands for bytes that were no message: grpcio logs those and goes on. `in_doubt`: an
+        attempt before may have had its effect.
         """
         info = _call_info(trailing)
         if answer is None:
@@ -111,18 +120,38 @@ class Change(Generic[FieldsP, RequestT, AnswerT, ValueT]):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch(Generic[FieldsP, RequestT, AnswerT, ValueT]):
-    """A method with many requests in one: what became of each is read beside what it was."""
+class BatchCall(
+    Call[pb.BatchCreatePaymentsRequest, pb.BatchCreatePaymentsResponse, CreatedPayments]
+):
+    """The call for many creates: what became of each may be in doubt."""
+
+    def value(
+        self,
+        answer: pb.BatchCreatePaymentsResponse | None,
+        trailing: Iterable[tuple[str, str | bytes]],
+        *,
+        in_doubt: bool = False,
+    ) -> CreatedPayments:
+        created = Call.value(self, answer, trailing)
+        results = (
+            known_of_change(Failed(each), in_doubt=in_doubt)
+            if isinstance(each, PaymentError)
+            else each
+            for each in created.results
+        )
+        return replace(created, results=tuple(results))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Generic[FieldsP]):
+    """The method with many creates in one: what became of each is read beside what it was."""
 
     rpc: str
-    request: Callable[FieldsP, RequestT]
-    read: Callable[[RequestT, AnswerT, CallInfo], ValueT]
+    request: Callable[FieldsP, pb.BatchCreatePaymentsRequest]
 
-    def call(
-        self, terms: Terms, *args: FieldsP.args, **fields: FieldsP.kwargs
-    ) -> Call[RequestT, AnswerT, ValueT]:
+    def call(self, terms: Terms, *args: FieldsP.args, **fields: FieldsP.kwargs) -> BatchCall:
         request = self.request(*args, **fields)
-        return Call(self.rpc, request, terms, partial(self.read, request))
+        return BatchCall(self.rpc, request, terms, partial(answers.created_payments, request))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +170,7 @@ class Listing(Generic[FieldsP, PageT, ItemT]):
 
 
 CREATE: Final = Change("CreatePayment", requests.create_request, answers.created_payment)
-CREATE_MANY: Final = Batch(
-    "BatchCreatePayments", requests.create_many_request, answers.created_payments
-)
+CREATE_MANY: Final = Batch("BatchCreatePayments", requests.create_many_request)
 GET: Final = Method("GetPayment", requests.get_request, answers.got_payment)
 LIST: Final = Listing(
     "ListPayments", requests.list_request, answers.page, lambda page: page.payments

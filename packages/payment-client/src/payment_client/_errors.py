@@ -186,7 +186,8 @@ def outcome_unknown(error: PaymentError, *, is_about_it: bool) -> OutcomeUnknown
         facts |= {"reason": row.reason, "code": row.code, "http_status": row.http_status}
         facts |= {"title": row.title, "violations": (), "metadata": NO_STRINGS}
         facts["message"] = f"an attempt was lost on its way; besides: {error.message}"
-    return OutcomeUnknown(**(facts | {"retryable": True}))
+    facts["retryable"] = True
+    return OutcomeUnknown(facts.pop("message"), **facts)  # by its place, or it could not be pickled
 
 
 def malformed_answer(what: str, request_id: str, idempotency_key: str) -> Internal:

@@ -46,6 +46,8 @@ _DETAILS: Final = "grpc-status-details-bin"
 _PUSHBACK: Final = "grpc-retry-pushback-ms"
 _NO_MESSAGE: Final = "Exception deserializing response!"
 """What the blocking grpcio says of an answer that it cannot parse."""
+_PROXYS_WORD: Final = "Received http2 header"
+"""How grpcio begins where a proxy has answered in its own name, such as 503 or 429."""
 _NEVER_SENT: Final = (
     "failed to connect to all addresses",
     "connections to all backends failing",
@@ -117,7 +119,7 @@ def failed_attempt(terms: Terms, failure: grpc.RpcError) -> Failed:
     return Failed(
         error,
         was_sent=not (is_nobodys_word and message.startswith(_NEVER_SENT)),
-        was_cut=is_nobodys_word,
+        was_cut=is_nobodys_word and not message.startswith(_PROXYS_WORD),
         pushback_seconds=_pushback_seconds(dict(trailing).get(_PUSHBACK)),
     )
 

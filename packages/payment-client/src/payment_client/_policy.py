@@ -56,11 +56,10 @@ _CODES_OF_REFUSAL: Final = frozenset(
 )
 """What says no, whoever says it. Not RESOURCE_EXHAUSTED: so the channel calls an answer that is too
 large for it."""
-_CODES_WHATEVER_HAPPENED: Final = frozenset(
-    {"INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "UNIMPLEMENTED"}
-)
-"""Refusals of what was asked, which no other attempt can have passed. The others are about the
-moment: an attempt that is thought lost may have met, or may meet yet, another one."""
+_CODES_WHATEVER_HAPPENED: Final = frozenset({"INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS"})
+"""Refusals of what was asked, which no other attempt can have passed, where the service itself says
+so. The others are about the moment: an attempt that is thought lost may have met, or may meet yet,
+another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +112,17 @@ class Failed:
         return max(seconds, self.pushback_seconds or 0.0)
 
 
+def known_of_change(failed: Failed, *, in_doubt: bool) -> PaymentError:
+    """What is known of a change that ended so; `in_doubt`: an attempt before may have happened."""
+    error = failed.error
+    if not (in_doubt or failed.may_have_happened):
+        return error
+    is_certain = error.reason in ERRORS and error.code in _CODES_WHATEVER_HAPPENED
+    if is_certain or error.reason in _REASONS_OF_FAULTS or isinstance(error, OutcomeUnknown):
+        return error
+    return outcome_unknown(error, is_about_it=failed.may_have_happened)
+
+
 class Budget:
     """What a client may spend on trying again, all of its calls together. For any thread."""
 
@@ -152,13 +162,14 @@ class Attempts:
         self._ends_at = now + terms.timeout_seconds
         self._sent = 0
         """How many have failed, without those that never left."""
-        self._may_have_happened = False
+        self.is_in_doubt = False
+        """One of them may have happened, or happen yet."""
         self._heard: Failed | None = None
         """The last of those that say most."""
 
     def next_limit_seconds(self, now: float) -> float:
         """How long the next attempt may take."""
-        left_seconds = max(0.0, self._ends_at - now)
+        left_seconds = max(LEAST_SECONDS, self._ends_at - now)  # whoever overslept has that much
         if self._sent:
             return left_seconds
         return min(left_seconds, max(FIRST_LEAST_SECONDS, FIRST_SHARE * left_seconds))
@@ -189,14 +200,9 @@ class Attempts:
     def told(self) -> PaymentError:
         """What the caller hears when there is no further attempt."""
         assert self._heard is not None  # noqa: S101 - nobody gives up before
-        error = self._heard.error
-        if not (self._terms.is_change and self._may_have_happened):
-            return error
-        if error.code in _CODES_WHATEVER_HAPPENED or error.reason in _REASONS_OF_FAULTS:
-            return error
-        if isinstance(error, OutcomeUnknown):
-            return error
-        return outcome_unknown(error, is_about_it=self._heard.may_have_happened)
+        if not self._terms.is_change:
+            return self._heard.error
+        return known_of_change(self._heard, in_doubt=self.is_in_doubt)
 
     def told_or(self, error: Exception) -> Exception:
         """What the caller hears; this where no attempt was made yet."""
@@ -204,7 +210,7 @@ class Attempts:
 
     def _note(self, failed: Failed) -> None:
         self._sent += failed.was_sent
-        self._may_have_happened = self._may_have_happened or failed.may_have_happened
+        self.is_in_doubt = self.is_in_doubt or failed.may_have_happened
         if failed.is_trouble:
             self._budget.spend()
         if self._heard is None or failed.telling >= self._heard.telling:

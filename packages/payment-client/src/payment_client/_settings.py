@@ -28,6 +28,11 @@ FORKED: Final = (
 )
 """What a client says there, as its calls would hang now and then."""
 
+OF_ANOTHER_LOOP: Final = (
+    "this client belongs to the event loop of its first call: make one for each loop"
+)
+"""What an asyncio client says elsewhere, before anything is sent."""
+
 _MERCHANT_HEADER: Final = "x-merchant-id"
 _AUTHORIZATION_HEADER: Final = "authorization"
 _MERCHANT_ID: Final = re.compile(r"[a-z0-9_-]{1,64}")
@@ -93,18 +98,21 @@ def read_settings(
     timeout_seconds: float | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """The settings of a new client; ValueError with a sentence for each that makes no sense."""
+    """The settings of a new client; ValueError with a sentence for each that makes no sense.
+
+    What the environment has empty it does not have; an empty `api_key` is none, whatever it has.
+    """
     if target is None:
-        target = environment.get("PAYMENT_TARGET", DEFAULT_TARGET)
+        target = environment.get("PAYMENT_TARGET") or DEFAULT_TARGET
     if api_key is None:
         api_key = environment.get("PAYMENT_API_KEY")
     if timeout_seconds is None:
         timeout_seconds = _timeout_in(environment)
-    targets = [_checked_target(each) for each in target.split(",")]
+    targets = [_checked_target(each.strip()) for each in target.split(",")]
     headers = {}
     if merchant_id is not None:
         headers[_MERCHANT_HEADER] = _checked_merchant_id(merchant_id)
-    if api_key is not None:
+    if api_key:
         headers[_AUTHORIZATION_HEADER] = f"Bearer {_checked_api_key(api_key, targets, tls)}"
     if len(targets) > 1 and tls is not None and tls.server_name is None:
         raise ValueError("several targets with TLS need their certificate's name (server_name)")
@@ -137,7 +145,7 @@ def checked_patience(patience_seconds: float) -> float:
 
 def _timeout_in(environment: Mapping[str, str]) -> float:
     text = environment.get("PAYMENT_TIMEOUT_SECONDS")
-    if text is None:
+    if not text:
         return DEFAULT_TIMEOUT_SECONDS
     try:
         seconds = float(text)
@@ -151,7 +159,7 @@ def _timeout_in(environment: Mapping[str, str]) -> float:
 def _checked_target(target: str) -> str:
     if not target or any(character.isspace() for character in target):
         raise ValueError(f"the target (PAYMENT_TARGET) must be host:port, not {target!r}")
-    if target.startswith(("http://", "https://")):
+    if target.startswith(("http://", "https://", "grpc://", "grpcs://")):
         raise ValueError(
             f"the target (PAYMENT_TARGET) must be host:port of gRPC, not the URL {target!r}"
         )

@@ -6,7 +6,7 @@ Whatever makes a call safe to repeat is fixed here before its first attempt.
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from payment_client._errors import field_invalid
@@ -31,7 +31,7 @@ class Terms:
 
     timeout_seconds: float
     """All of its attempts together."""
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)  # an API key is among them
     is_probe: bool = False
     """It asks how things are now, and is not tried again."""
     is_change: bool = False

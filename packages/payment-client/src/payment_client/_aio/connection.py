@@ -16,7 +16,7 @@ from payment_client._calls import AnswerT, Call, RequestT, ValueT, WatchCall
 from payment_client._channel import credentials_of, options_of, use_in_this_process
 from payment_client._failure import failed_attempt
 from payment_client._policy import Attempts, Budget
-from payment_client._settings import CLOSED, FORKED, Settings
+from payment_client._settings import CLOSED, FORKED, OF_ANOTHER_LOOP, Settings
 from payment_client._types import Watched
 
 if TYPE_CHECKING:  # the stub's asyncio face exists in its types only
@@ -32,6 +32,7 @@ class Connection:
         self._channel: grpc.aio.Channel | None = None
         self._stub: PaymentServiceAsyncStub | None = None
         self._process_id = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._ends = WeakSet[asyncio.Event]()
         self._end = asyncio.Event()
 
@@ -42,11 +43,11 @@ class Connection:
     async def send(self, call: Call[RequestT, AnswerT, ValueT]) -> ValueT:
         """The value of one call; its PaymentError where it fails for good."""
         terms, now = call.terms, time.monotonic
-        metadata, attempts = terms.metadata, Attempts(terms, self._budget, now())
+        attempts = Attempts(terms, self._budget, now())
         rpc: grpc.aio.UnaryUnaryMultiCallable[RequestT, AnswerT] = getattr(self._opened(), call.rpc)
         while True:
             limit_seconds = attempts.next_limit_seconds(now())
-            sent = rpc(call.request, timeout=limit_seconds, metadata=metadata)
+            sent = rpc(call.request, timeout=limit_seconds, metadata=terms.metadata)
             try:
                 answer = await self._outcome(sent)
             except grpc.RpcError as failure:
@@ -55,7 +56,8 @@ class Connection:
                     raise attempts.told() from failure
             else:
                 attempts.succeeded()
-                return call.value(answer, await sent.trailing_metadata())
+                trailing = await sent.trailing_metadata()
+                return call.value(answer, trailing, in_doubt=attempts.is_in_doubt)
 
     def new_end(self) -> asyncio.Event:
         """The end of a new watch: a flag that is set when the client is closed, or before."""
@@ -80,12 +82,16 @@ class Connection:
     def _opened(self) -> "PaymentServiceAsyncStub":
         if self._end.is_set():
             raise RuntimeError(CLOSED)
+        loop = asyncio.get_running_loop()
         if self._stub is None:
             self._process_id = use_in_this_process()
+            self._loop = loop
             self._channel = _channel_of(self._settings)
             self._stub = PaymentServiceStub(self._channel)
         elif self._process_id != os.getpid():
             raise RuntimeError(FORKED)
+        elif self._loop is not loop:
+            raise RuntimeError(OF_ANOTHER_LOOP)
         return self._stub
 
     async def _is_closed_within(self, seconds: float) -> bool:
@@ -100,10 +106,11 @@ class Connection:
         grpcio ends it as if the waiting task were cancelled, which nobody asked for: a task group
         would drop such a payment without a word.
         """
+        before = _cancellations()
         try:
             return await sent
         except asyncio.CancelledError:
-            if not self.is_closed or _task_is_cancelled():
+            if not self.is_closed or _cancellations() > before:
                 raise
             raise _cut_off() from None
 
@@ -166,9 +173,10 @@ async def _outcome(
         return failure
 
 
-def _task_is_cancelled() -> bool:
+def _cancellations() -> int:
+    """How often the task was cancelled; it may have outlived some."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return 0 if task is None else task.cancelling()
 
 
 def _cut_off() -> grpc.aio.AioRpcError:

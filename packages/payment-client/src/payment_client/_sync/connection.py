@@ -4,7 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from threading import Condition, Lock, Thread
+from threading import Condition, RLock, Thread
 from threading import Event as Flag
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -34,7 +34,7 @@ class Connection:
         self._channel: grpc.Channel | None = None
         self._stub: PaymentServiceStub | None = None
         self._process_id = 0
-        self._changing = Lock()
+        self._changing = RLock()  # a signal's handler may close what the same thread is opening
         self._ends = WeakSet[Flag]()
         self._end = Flag()
 
@@ -45,12 +45,14 @@ class Connection:
     def send(self, call: Call[RequestT, AnswerT, ValueT]) -> ValueT:
         """The value of one call; its PaymentError where it fails for good."""
         terms, now = call.terms, time.monotonic
-        metadata, attempts = terms.metadata, Attempts(terms, self._budget, now())
+        attempts = Attempts(terms, self._budget, now())
         rpc: grpc.UnaryUnaryMultiCallable[RequestT, AnswerT] = getattr(self._opened(), call.rpc)
         while True:
             limit_seconds = attempts.next_limit_seconds(now())
             try:
-                answer, sent = rpc.with_call(call.request, timeout=limit_seconds, metadata=metadata)
+                answer, sent = rpc.with_call(
+                    call.request, timeout=limit_seconds, metadata=terms.metadata
+                )
             except grpc.RpcError as failure:
                 pause_seconds = attempts.pause_after(failed_attempt(terms, failure), now())
                 if pause_seconds is None or self._end.wait(pause_seconds):
@@ -62,7 +64,7 @@ class Connection:
                 raise attempts.told_or(RuntimeError(CLOSED)) from None
             else:
                 attempts.succeeded()
-                return call.value(answer, sent.trailing_metadata())
+                return call.value(answer, sent.trailing_metadata(), in_doubt=attempts.is_in_doubt)
 
     def new_end(self) -> Flag:
         """The end of a new watch: a flag that is set when the client is closed, or before."""
@@ -96,10 +98,9 @@ class Connection:
     def _opened(self) -> PaymentServiceStub:
         if self._end.is_set():
             raise RuntimeError(CLOSED)
-        stub = self._stub or self._new_stub()
-        if self._process_id != os.getpid():
+        if self._process_id not in (0, os.getpid()):
             raise RuntimeError(FORKED)
-        return stub
+        return self._stub or self._new_stub()
 
     def _new_stub(self) -> PaymentServiceStub:
         with self._changing:
@@ -108,6 +109,9 @@ class Connection:
             if self._stub is None:  # no other thread was faster
                 self._process_id = use_in_this_process()
                 self._channel = _channel_of(self._settings)
+                if self._end.is_set():  # by a signal's handler, meanwhile
+                    self._channel.close()
+                    raise RuntimeError(CLOSED)
                 self._stub = PaymentServiceStub(self._channel)
             return self._stub
 

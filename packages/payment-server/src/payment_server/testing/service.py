@@ -48,7 +48,9 @@ class PaymentService:
         except ModuleNotFoundError as error:
             raise ExtraMissing from error
         merchant_id = merchant_id or new_merchant_id()
-        return PaymentClient(self.target, merchant_id=merchant_id, timeout_seconds=timeout_seconds)
+        return PaymentClient(
+            self.target, merchant_id=merchant_id, api_key="", timeout_seconds=timeout_seconds
+        )
 
     def async_client(
         self, *, merchant_id: str | None = None, timeout_seconds: float | None = None
@@ -60,7 +62,7 @@ class PaymentService:
             raise ExtraMissing from error
         merchant_id = merchant_id or new_merchant_id()
         return AsyncPaymentClient(
-            self.target, merchant_id=merchant_id, timeout_seconds=timeout_seconds
+            self.target, merchant_id=merchant_id, api_key="", timeout_seconds=timeout_seconds
         )
 
 
