@@ -9,7 +9,7 @@ import pytest
 from faults.callers import Caller, callers_of, clients, run
 from faults.scale import SCALE
 from faults.verdict import check_payments, settle
-from faults.workers import Workers, workers
+from faults.workers import Workers, until, workers
 
 from payment_client import AsyncPaymentClient
 
@@ -36,6 +36,7 @@ async def test_no_call_fails_while_servers_are_replaced_or_killed(
                 await service.replaced()
             for _ in range(KILLS):
                 await service.one_killed()
+                await all_have_gone_on(callers)
         assert [str(error) for caller in callers for error in caller.failures] == []
         lives = [life for caller in callers for life in caller.lives]
         async with AsyncPaymentClient(
@@ -43,6 +44,13 @@ async def test_no_call_fails_while_servers_are_replaced_or_killed(
         ) as direct:
             await settle(direct, lives)
             await check_payments(direct, lives)
+
+
+async def all_have_gone_on(callers: list[Caller]) -> None:
+    """Waits until nobody is in the call in which they were: what a killed server has left behind is
+    found within seconds, and four kills in that time would be four attempts lost."""
+    before = [caller.calls for caller in callers]
+    await until(lambda: all(now.calls > was for now, was in zip(callers, before, strict=True)))
 
 
 @asynccontextmanager
