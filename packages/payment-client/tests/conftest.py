@@ -273,6 +273,15 @@ async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Callable[...,
 
 
 @pytest.fixture
+def quiet_port() -> Iterator[int]:
+    """A port where nobody listens; it is held, and a server that shares it may come up there."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+@pytest.fixture
 def merchant_id() -> str:
     """A merchant that nobody else has: its data is this test's alone."""
     return f"test-{uuid.uuid4().hex}"

@@ -1,9 +1,8 @@
 """`payment_client._calls` and the two shells: what is sent, and what may come back."""
 
 import asyncio
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -28,15 +27,6 @@ ZEROS = {
     field.name: "0.00" for field in pb.Payment.DESCRIPTOR.fields if field.name.startswith("amount")
 }
 CREATED = pb.CreatePaymentResponse(payment=pb.Payment(**ZEROS)).SerializeToString()  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def quiet_port() -> Iterator[int]:
-    """A port where nobody listens; it is held, and a server that shares it may come up there."""
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind(("127.0.0.1", 0))
-        yield holder.getsockname()[1]
 
 
 async def test_a_change_without_a_key_is_sent_with_one(

@@ -1,8 +1,7 @@
 """Both clients at a server that fails: what they send again, and what they raise."""
 
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import grpc
@@ -31,15 +30,6 @@ ZEROS = {
 }
 CREATED = pb.CreatePaymentResponse(payment=pb.Payment(**ZEROS)).SerializeToString()  # type: ignore[arg-type]
 Code = grpc.StatusCode
-
-
-@pytest.fixture
-def quiet_port() -> Iterator[int]:
-    """A port where nobody listens; it is held, and a server that shares it may come up there."""
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind(("127.0.0.1", 0))
-        yield holder.getsockname()[1]
 
 
 Failure = tuple[Code, tuple[str, str | bytes] | None]
